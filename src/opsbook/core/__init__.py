@@ -1,0 +1,1 @@
+"""The ground floor that every chapter stands on; it imports no chapter."""

@@ -1,0 +1,137 @@
+"""Every environment variable Opsbook reads, declared once: type, default, meaning, secret or not.
+
+Values come from the process, then `.env.local`, then `.env` in the working folder.
+A database that is not named is the embedded cluster of `OPSBOOK_HOME`, where
+`opsbook up` has left its address.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from opsbook.core.errors import NotConfigured
+
+Database = Literal["ops", "service"]
+
+
+class Settings(BaseSettings):
+    """The configuration of one Opsbook process."""
+
+    model_config = SettingsConfigDict(
+        env_file=(".env", ".env.local"), extra="ignore", populate_by_name=True, frozen=True, env_ignore_empty=True
+    )
+
+    ops_database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("OPSBOOK_DATABASE_URL"),
+        description="The ops database: flags, audit, incidents, deployments, errors.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("DATABASE_URL"),
+        description="The service database: what is operated.",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("REDIS_URL"),
+        description="Redis or Valkey for shared limits and cache; optional.",
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("SECRET_KEY"),
+        description="Signs what the service hands to browsers; 32 random bytes as hex.",
+    )
+    admin_token: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("ADMIN_TOKEN"),
+        description="Break-glass bearer token with the admin role.",
+    )
+    cron_secret: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("CRON_SECRET"),
+        description="Bearer token of an outside scheduler calling /api/cron/{job}.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", validation_alias=AliasChoices("LOG_LEVEL"), description="Least severe level that is logged."
+    )
+    environment: str = Field(
+        "development",
+        validation_alias=AliasChoices("ENVIRONMENT"),
+        description="Name of this environment, as shown on every page.",
+    )
+    sentry_dsn: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("SENTRY_DSN"), description="A Sentry project that errors are sent to."
+    )
+    supabase_url: str | None = Field(
+        None, validation_alias=AliasChoices("SUPABASE_URL"), description="Base address of the Supabase project."
+    )
+    supabase_service_role_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("SUPABASE_SERVICE_ROLE_KEY"),
+        description="Supabase key that bypasses row level security.",
+    )
+    supabase_project_ref: str | None = Field(
+        None,
+        validation_alias=AliasChoices("SUPABASE_PROJECT_REF"),
+        description="Reference of the Supabase project, as in its dashboard address.",
+    )
+    vercel_token: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("VERCEL_TOKEN"), description="Token for Vercel's REST API."
+    )
+    home: Path = Field(
+        Path(".opsbook"),
+        validation_alias=AliasChoices("OPSBOOK_HOME"),
+        description="Folder of the embedded clusters, the admin token and the flag snapshots.",
+    )
+    url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("OPSBOOK_URL"),
+        description="Address of an `opsbook serve` that the kit follows over HTTP.",
+    )
+    token: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("OPSBOOK_TOKEN"), description="API token that the kit presents there."
+    )
+    repository: str | None = Field(
+        None, validation_alias=AliasChoices("OPSBOOK_REPOSITORY"), description="Where backups live."
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    def url_of(self, database: Database) -> str | None:
+        """The address of a database, or None where neither the environment nor `opsbook up` gives one."""
+        named = self.ops_database_url if database == "ops" else self.database_url
+        return named.get_secret_value() if named else self._embedded.get(database)
+
+    def require_url(self, database: Database) -> str:
+        """The address of a database.
+
+        Raises:
+            NotConfigured: Neither the environment nor an embedded cluster names it.
+        """
+        found = self.url_of(database)
+        if found is None:
+            variable = "OPSBOOK_DATABASE_URL" if database == "ops" else "DATABASE_URL"
+            raise NotConfigured(
+                f"no {database} database is known: set {variable}, or start the embedded one with `opsbook up`"
+                f" (looked in {self.home.absolute()})"
+            )
+        return found
+
+    @cached_property
+    def _embedded(self) -> dict[str, str]:
+        from opsbook.core.postgres.home import embedded_urls
+
+        return embedded_urls(self.home)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of this process, with overrides by field name."""
+    return Settings(**overrides)  # pyright: ignore[reportArgumentType]
