@@ -1,0 +1,58 @@
+"""What a new cluster is given before anyone else signs in: roles, databases, extensions."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import LiteralString, cast
+
+import psycopg
+from psycopg import sql
+
+from opsbook.core.postgres.home import ClusterName
+
+_OPS_ROLE = "create role opsbook login password {verifier}"
+_OPS_DATABASE = (
+    "alter role opsbook in database ops set search_path = opsbook, public",
+    "create schema if not exists opsbook authorization opsbook",
+    # Lets the role see the statements of others in pg_stat_statements, and end a query that holds a lock.
+    "grant pg_monitor, pg_signal_backend to opsbook",
+)
+_EXTENSION = "create extension if not exists pg_stat_statements"
+
+
+def provision(cluster: ClusterName, superuser_url: str, password: str) -> None:
+    """Prepare a cluster; what is there already stays as it is, so that a start cut short can be repeated.
+
+    Args:
+        cluster: Which of the two.
+        superuser_url: Its `postgres` database as the superuser.
+        password: Of the `opsbook` role, in the ops cluster.
+    """
+    with psycopg.connect(superuser_url, autocommit=True, application_name="opsbook up") as connection:
+        if cluster == "ops":
+            _make_ops_role(connection, password)
+            _make_ops_database(connection, superuser_url)
+        else:
+            _make_service_database(connection)
+
+
+def _make_ops_role(connection: psycopg.Connection, password: str) -> None:
+    # Only the SCRAM verifier travels, so that no log can show the password.
+    verifier = connection.pgconn.encrypt_password(password.encode(), b"opsbook", b"scram-sha-256").decode()
+    if not connection.execute("select from pg_roles where rolname = 'opsbook'").fetchone():
+        connection.execute(sql.SQL(_OPS_ROLE).format(verifier=sql.Literal(verifier)))
+
+
+def _make_ops_database(connection: psycopg.Connection, superuser_url: str) -> None:
+    if not connection.execute("select from pg_database where datname = 'ops'").fetchone():
+        connection.execute("create database ops owner opsbook")
+    with psycopg.connect(superuser_url, dbname="ops", autocommit=True) as ops:
+        for statement in (_EXTENSION, *_OPS_DATABASE):
+            ops.execute(statement)
+
+
+def _make_service_database(connection: psycopg.Connection) -> None:
+    connection.execute(_EXTENSION)
+    supabase = resources.files("opsbook.core.postgres") / "supabase.sql"
+    if supabase.is_file():
+        connection.execute(cast("LiteralString", supabase.read_text(encoding="utf-8")))

@@ -1,0 +1,1 @@
+"""Starting, watching and stopping the processes that `opsbook up` is made of."""

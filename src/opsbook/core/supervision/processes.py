@@ -1,0 +1,109 @@
+"""One child process: started so that it never outlives us, stopped so that nothing of it remains."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from opsbook.core.postgres.privileges import ProcessIdentity
+
+Process: TypeAlias = subprocess.Popen[bytes]
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2): send this signal when the thread that forked us ends. Linux only."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopStep:
+    """A signal, and the seconds the process has to end after it before the next step."""
+
+    signal: signal.Signals
+    seconds: float
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    stop_signal: signal.Signals,
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+    output: IO[bytes] | int | None = None,
+    identity: ProcessIdentity | None = None,
+) -> Process:
+    """Start a program in a session of its own, which gets `stop_signal` should we die.
+
+    The session keeps a Ctrl-C in the terminal from reaching it before we stop things in order.
+    Call this from the main thread: on Linux the program is stopped when the thread that started it ends.
+    """
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=dict(environment),
+        cwd=folder,
+        start_new_session=True,
+        preexec_fn=_die_with_parent(stop_signal),  # noqa: PLW1509 (single-threaded here, and prctl has no other place)
+        **(identity or {}),
+    )
+
+
+def stop(processes: Sequence[Process], steps: Sequence[StopStep], *, impatient: Callable[[], bool] = bool) -> None:
+    """End processes side by side: each step's signal to those still running, at last SIGKILL to their sessions.
+
+    Args:
+        processes: What to end; those that ended already are only reaped.
+        steps: The signals, mildest first.
+        impatient: Asked while waiting; once true, the remaining patience is skipped.
+    """
+    for step in steps:
+        running = [process for process in processes if process.poll() is None]
+        for process in running:
+            process.send_signal(step.signal)
+        _wait_for(running, step.seconds, impatient)
+    for process in processes:
+        kill_session(process)
+
+
+def kill_session(process: Process) -> None:
+    """SIGKILL whatever is left of a child's process group, and reap the child."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        # Nothing is left, or (macOS) only processes that have ended and wait to be reaped.
+        pass
+    process.wait()
+
+
+def _wait_for(processes: Sequence[Process], seconds: float, impatient: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while any(process.poll() is None for process in processes):
+        if time.monotonic() > deadline or impatient():
+            return
+        time.sleep(0.02)
+
+
+def _die_with_parent(stop_signal: signal.Signals) -> Callable[[], None] | None:
+    """What the child does between fork and exec; after it changed its user, which would undo this."""
+    if sys.platform != "linux":
+        return None
+    prctl, parent = _LIBC.prctl, os.getpid()
+
+    def prepare() -> None:
+        prctl(PR_SET_PDEATHSIG, int(stop_signal), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)  # We died between the fork and the line above.
+
+    return prepare
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
