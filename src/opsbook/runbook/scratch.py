@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ class Scratch:
 
 
 @contextmanager
-def scratch_service(folder: Path) -> Iterator[Scratch]:
+def scratch_service(folder: Path) -> Generator[Scratch]:
     """Start `opsbook up` on a copy of a folder, and stop it at the end.
 
     Raises:
@@ -77,7 +77,7 @@ def _environment_names(alias: object) -> list[object]:
 
 
 @contextmanager
-def _up(folder: Path, home: Path, environment: Mapping[str, str]) -> Iterator[str]:
+def _up(folder: Path, home: Path, environment: Mapping[str, str]) -> Generator[str]:
     """The address of a running `opsbook up`."""
     said = home.with_name("up.log")
     command = [sys.executable, "-m", "opsbook", "up", "--json", "--port", str(_free_port()), "--home", str(home)]
