@@ -1,0 +1,1 @@
+"""The reference service: a small web service to operate, and an example to copy."""

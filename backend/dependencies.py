@@ -1,0 +1,70 @@
+"""What routes ask for: the signed-in person, the device, a feature that is on."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import func, select, update
+
+from backend import tokens
+from backend.accounts import Device
+from backend.database import as_user
+from backend.identity import User
+from backend.problems import Problem
+from backend.tables import sessions
+
+_SEEN_EVERY = timedelta(minutes=1)  # a write on every request would cost more than an exact time is worth
+_bearer = HTTPBearer(auto_error=False, description="The access_token of sign-up or sign-in.")
+
+
+def signed_in(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> User:
+    """The person whose token came with the request, while their session lasts."""
+    user = tokens.read(credentials.credentials) if credentials else None
+    if user is None or not _session_lasts(user):
+        raise Problem(
+            401, "Sign in, and send the access token as `Authorization: Bearer …`.", {"www-authenticate": "Bearer"}
+        )
+    return user
+
+
+def device_of(request: Request) -> Device:
+    """Where the request comes from; what a client or proxy made up is left out."""
+    return Device(
+        ip=_address(request), user_agent=request.headers.get("user-agent", "").replace("\0", "")[:500] or None
+    )
+
+
+def feature(name: str) -> Callable[[Request, User], None]:
+    """A dependency that answers 404 while the feature flag of that name is off for this person."""
+
+    def require(request: Request, user: SignedIn) -> None:
+        if not request.app.state.book.flags.enabled(name, user_id=str(user.id)):
+            raise Problem(404, f"The feature {name!r} is switched off.")
+
+    return require
+
+
+SignedIn = Annotated[User, Depends(signed_in)]
+FromDevice = Annotated[Device, Depends(device_of)]
+
+
+def _session_lasts(user: User) -> bool:
+    this = (sessions.c.id == user.session_id) & sessions.c.revoked_at.is_(None)
+    stale = sessions.c.last_seen_at < func.now() - _SEEN_EVERY
+    with as_user(user) as connection:
+        row = connection.execute(select(stale.label("stale")).where(this)).one_or_none()
+        if row and row.stale:
+            connection.execute(update(sessions).where(this).values(last_seen_at=func.now()))
+    return row is not None
+
+
+def _address(request: Request) -> str | None:
+    try:
+        return str(ipaddress.ip_address(request.client.host.partition("%")[0])) if request.client else None
+    except ValueError:
+        return None
