@@ -75,7 +75,7 @@ def report(figures: list[Figure], failed: list[str]) -> str:
     lines = [
         "# Measured results",
         "",
-        f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}; every figure of one run on one machine: {machine()}.",
+        f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}; all in one run on one machine: {machine()}.",
         "",
         "| benchmark | what | measured | target | | beside |",
         "|---|---|--:|--:|---|---|",
@@ -101,7 +101,7 @@ def shown(value: float) -> str:
 
 
 def machine() -> str:
-    """What a reader needs to judge the figures: processor, cores, memory, kernel, Python; nothing that names the host."""
+    """What a reader needs to judge the figures: processor, cores, memory, kernel, Python."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     kernel = platform.release().split("-")[0]
     cores = len(os.sched_getaffinity(0))

@@ -30,6 +30,7 @@ def main() -> None:
         "REDIS_SERVER": find_redis(),
         "NODE": node,
         "NPM": find_npm(node),
+        "CURL": find_curl(),
     }
     for name, where in found.items():
         print(f"{name.lower().replace('_', ' ')}: {where}", flush=True)
@@ -81,6 +82,11 @@ def node_version(node: str) -> int:
     said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
     match = re.match(r"v(\d+)\.", said)
     return int(match[1]) if match else 0
+
+
+def find_curl() -> str:
+    """What the runbook's own steps call."""
+    return on_path("curl") or from_debian("curl", lambda: on_path("curl")) or fail("no curl: install Debian's `curl`")
 
 
 def find_npm(node: str) -> str:

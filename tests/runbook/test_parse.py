@@ -56,8 +56,9 @@ def test_a_json_block_is_the_output_expected_of_the_block_before_it() -> None:
     assert (kill.expected, check.expected, python.expected) == (None, '{"a": 1}\n', None)
 
 
-def test_a_json_block_under_a_new_heading_expects_nothing() -> None:
-    (step,) = parse_runbook("## A\n```sh\ntrue\n```\n## B\n```json\n{}\n```\n")
+@pytest.mark.parametrize("between", ["## B\n", "## A\n", "```text\nan example\n```\n", "## B\n```text\n```\n"])
+def test_a_json_block_elsewhere_expects_nothing(between: str) -> None:
+    (step,) = parse_runbook(f"## A\n```sh\ntrue\n```\n{between}```json\n{{}}\n```\n")
     assert step.expected is None
 
 

@@ -100,10 +100,11 @@ def parse_runbook(text: str, source: str = "RUNBOOK.md") -> tuple[Step, ...]:
     """
     steps: list[Step] = []
     names: dict[str, int] = {}
-    for fence, headings, follows in _fences(text):
+    section: int | None = None  # of the block before, if that one runs
+    for fence, headings, number in _fences(text):
         line = (fence.map or [0])[0] + 1
         language, attributes = _info(fence.info, f"{source}:{line}")
-        if language == "json" and follows and steps:
+        if language == "json" and section == number:
             steps[-1] = replace(steps[-1], expected=_json(fence.content, f"{source}:{line}"))
         elif language in KINDS:
             name = attributes.get("name") or _unused(_slug(headings[-1] if headings else language), names)
@@ -112,23 +113,23 @@ def parse_runbook(text: str, source: str = "RUNBOOK.md") -> tuple[Step, ...]:
             names[name] = line
             step = Step(name, language, KINDS[language], fence.content, line, headings, attributes)
             steps.append(_checked(step, f"{source}:{line}"))
+        section = number if language in KINDS else None
     return tuple(steps)
 
 
-def _fences(text: str) -> Iterator[tuple[Token, tuple[str, ...], bool]]:
-    """Each fenced block, with the headings above it and whether a block that runs came since the last heading."""
+def _fences(text: str) -> Iterator[tuple[Token, tuple[str, ...], int]]:
+    """Each fenced block, with the headings above it and how many came before it."""
     path: dict[int, str] = {}
-    follows = False
+    sections = 0
     tokens = MarkdownIt("commonmark").parse(text)
     for index, token in enumerate(tokens):
         if token.type == "heading_open":
             level = int(token.tag[1])
             path = {above: title for above, title in path.items() if above < level}
             path[level] = tokens[index + 1].content
-            follows = False
+            sections += 1
         elif token.type == "fence":
-            yield token, tuple(title for level, title in sorted(path.items()) if level > 1), follows
-            follows = token.info.split(maxsplit=1)[:1] != ["json"]
+            yield token, tuple(title for level, title in sorted(path.items()) if level > 1), sections
 
 
 def _info(info: str, where: str) -> tuple[str, Mapping[str, str]]:

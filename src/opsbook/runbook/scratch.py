@@ -57,19 +57,19 @@ def scratch_service(folder: Path) -> Generator[Scratch]:
         for shared in _SHARED:
             if (folder / shared).is_dir():
                 (copy / shared).symlink_to((folder / shared).absolute())
-        environment = _clean_environment() | {"OPSBOOK_HOME": str(home), "ENVIRONMENT": "scratch"}
+        environment = _clean_environment(copy) | {"OPSBOOK_HOME": str(home), "ENVIRONMENT": "scratch"}
         with _up(copy, home, environment) as url:
             yield Scratch(copy, environment | _addresses(home, url))
 
 
-def _clean_environment() -> dict[str, str]:
-    """This process's environment without any setting of Opsbook's, and with our commands first on the path."""
+def _clean_environment(folder: Path) -> dict[str, str]:
+    """This process's environment without any setting of Opsbook's; our commands and npm's first on the path."""
     ours = {
         str(name) for field in Settings.model_fields.values() for name in _environment_names(field.validation_alias)
     }
     kept = {name: value for name, value in os.environ.items() if name not in ours}
-    commands = str(Path(sys.executable).parent)
-    return kept | {"PATH": os.pathsep.join([commands, kept.get("PATH", os.defpath)]), "PYTHONUNBUFFERED": "1"}
+    path = [str(Path(sys.executable).parent), str(folder / "node_modules/.bin"), kept.get("PATH", os.defpath)]
+    return kept | {"PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
 def _environment_names(alias: object) -> list[object]:
