@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     """The configuration of one Opsbook process."""
 
     model_config = SettingsConfigDict(
-        env_file=(".env", ".env.local"), extra="ignore", populate_by_name=True, frozen=True, env_ignore_empty=True
+        env_file=(".env", ".env.local"), extra="ignore", frozen=True, env_ignore_empty=True
     )
 
     ops_database_url: SecretStr | None = Field(
@@ -134,4 +134,11 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: object) -> Settings:
     """The settings of this process, with overrides by field name."""
-    return Settings(**overrides)  # pyright: ignore[reportArgumentType]
+    # By their variables' names: accepting field names would also read `home` from $HOME, and `url` from $URL.
+    return Settings(**{_variable(name): value for name, value in overrides.items()})  # pyright: ignore[reportArgumentType]
+
+
+def _variable(field_name: str) -> str:
+    alias = Settings.model_fields[field_name].validation_alias
+    assert isinstance(alias, AliasChoices)
+    return str(alias.choices[0])
