@@ -32,7 +32,7 @@ class EmbeddedPostgres:
         self.home = Home(home.absolute())
         self.servers: tuple[Server, ...] = ()
         self.urls: dict[str, str] = {}
-        self._lock = HomeLock(self.home)
+        self.lock = HomeLock(self.home)
         self._progress = progress
 
     def reserve(self) -> None:
@@ -43,7 +43,7 @@ class EmbeddedPostgres:
             HomeUnusable: It cannot be made or written.
         """
         self.home.make()
-        self._lock.acquire()
+        self.lock.acquire()
 
     def start(self) -> dict[str, str]:
         """Start both clusters, making first what does not exist yet; their addresses by name.
@@ -72,11 +72,12 @@ class EmbeddedPostgres:
         for server in self.servers:
             clear_leftovers(server.data)
             server.process = None
-        self._lock.release()
+        self.lock.release()
 
     def superuser_url(self, name: ClusterName) -> str:
         """The address of a started cluster's own database, as `postgres`."""
-        return next(server for server in self.servers if server.name == name).superuser_url()
+        port = next(server.port for server in self.servers if server.name == name)
+        return self.home.url(name, port, superuser=True)
 
     def __enter__(self) -> Self:
         self.start()

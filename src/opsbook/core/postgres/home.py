@@ -22,6 +22,8 @@ from opsbook.core.postgres.errors import AlreadyRunning, DiskFull, HomeUnusable
 
 ClusterName = Literal["ops", "service"]
 CLUSTER_NAMES: tuple[ClusterName, ...] = ("ops", "service")
+SIGN_IN: Mapping[ClusterName, tuple[str, str]] = {"ops": ("opsbook", "ops"), "service": ("postgres", "postgres")}
+"""Whom each cluster's address signs in as, and to which database; the service's are those of Supabase."""
 
 
 def embedded_urls(home: Path) -> dict[str, str]:
@@ -107,10 +109,13 @@ class Home:
         except ValueError:
             return None
 
-    def url(self, cluster: ClusterName, role: str, port: int, database: str) -> str:
-        """The address of a database as a role, over loopback; the bundled Postgres has no TLS to negotiate."""
+    def url(self, cluster: ClusterName, port: int, *, superuser: bool = False, database: str | None = None) -> str:
+        """The address of a cluster's database, or of another one in it, over loopback as its usual role."""
+        role, usual_database = SIGN_IN[cluster]
+        role = "postgres" if superuser else role
         password = quote(self.password(cluster, role), safe="")
-        return f"postgresql://{role}:{password}@127.0.0.1:{port}/{database}?sslmode=disable"
+        # The bundled Postgres has no TLS to negotiate; some clients insist on it unless told so.
+        return f"postgresql://{role}:{password}@127.0.0.1:{port}/{database or usual_database}?sslmode=disable"
 
     def _passwords(self) -> dict[str, str]:
         text = self.read("passwords")
@@ -153,6 +158,11 @@ class HomeLock:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._file: IO[str] | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether it is ours."""
+        return self._file is not None
 
     def acquire(self) -> None:
         """Take the lock; once held, this does nothing.

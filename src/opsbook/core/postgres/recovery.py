@@ -67,6 +67,7 @@ def _end(processes: list[psutil.Process], steps: Iterable[tuple[signal.Signals |
 def _signal(process: psutil.Process, step: signal.Signals) -> None:
     try:
         process.send_signal(step)
+        process.resume()  # One that was stopped (SIGSTOP) would not hear the signal.
     except psutil.NoSuchProcess:
         pass  # It ended by itself, which is what we want.
     except psutil.AccessDenied as error:

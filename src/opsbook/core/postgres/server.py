@@ -6,13 +6,13 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from opsbook.core.postgres.binaries import Binaries
 from opsbook.core.postgres.errors import ClusterFailed
-from opsbook.core.postgres.home import ClusterName, Home, disk_full
+from opsbook.core.postgres.home import SIGN_IN, ClusterName, Home, disk_full
 from opsbook.core.postgres.layout import Layout
 from opsbook.core.postgres.provision import provision
 from opsbook.core.postgres.recovery import clear_leftovers
@@ -26,9 +26,6 @@ PORTS = range(15432, 32768)
 """Where a new cluster looks for a free port: below Linux' ephemeral range, so that no outgoing connection takes it."""
 LOG_BYTES = 16 * 1024 * 1024
 """A log longer than this is put aside when its server starts."""
-SIGN_IN: Mapping[ClusterName, tuple[str, str]] = {"ops": ("opsbook", "ops"), "service": ("postgres", "postgres")}
-"""Whom each cluster's address signs in as, and to which database; the service's are those of Supabase."""
-
 Progress = Callable[[str], None]
 
 
@@ -91,26 +88,21 @@ class Server:
 
     def publish(self) -> str:
         """Provision a new cluster, write down the address if it is new, and return it."""
-        role, database = SIGN_IN[self.name]
-        password = self.home.password(self.name, role)
         if not self.home.read(f"{self.name}.url"):
             self.progress(f"preparing the {self.name} database")
-            provision(self.name, self.superuser_url("postgres"), password)
-        url = self.home.url(self.name, role, self.port, database)
+            password = self.home.password(self.name, SIGN_IN[self.name][0])
+            provision(self.name, self.home.url(self.name, self.port, superuser=True, database="postgres"), password)
+        url = self.home.url(self.name, self.port)
         if self.home.read(f"{self.name}.url") != url:
             self.home.write(f"{self.name}.url", url + "\n")
         return url
-
-    def superuser_url(self, database: str | None = None) -> str:
-        """The address as `postgres`, of the cluster's own database unless another is named."""
-        return self.home.url(self.name, "postgres", self.port, database or SIGN_IN[self.name][1])
 
     def _choose_port(self) -> None:
         wanted = self.port or self.home.port(self.name)
         if wanted and _is_free(wanted):
             self.port = wanted
             return
-        self.port = next(port for port in random.sample(PORTS, len(PORTS)) if _is_free(port))  # noqa: S311
+        self.port = next(port for port in random.sample(PORTS, len(PORTS)) if _is_free(port))
         if wanted:
             self.progress(f"port {wanted} of the {self.name} database is taken: using {self.port} from now on")
 
@@ -130,14 +122,14 @@ class Server:
             self.log.replace(self.log.with_suffix(".log.1"))
 
     def _is_ready(self) -> bool:
-        """Ask the pid file, whose eighth line says how far this server has come (miscadmin.h, LOCK_FILE_LINE_PM_STATUS)."""
+        """Ask the pid file: its eighth line (`LOCK_FILE_LINE_PM_STATUS` in miscadmin.h) says how far it is."""
         try:
             lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return False
         return (
             self.process is not None
-            and len(lines) >= 8  # noqa: PLR2004
+            and len(lines) >= 8
             and lines[0] == str(self.process.pid)
             and lines[7].strip() == "ready"
         )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
@@ -61,14 +62,16 @@ def stop(processes: Sequence[Process], steps: Sequence[StopStep], *, impatient: 
     """End processes side by side: each step's signal to those still running, at last SIGKILL to their sessions.
 
     Args:
-        processes: What to end; those that ended already are only reaped.
+        processes: What to end; one that is known to have ended is left alone, its pid may be another's.
         steps: The signals, mildest first.
         impatient: Asked while waiting; once true, the remaining patience is skipped.
     """
+    processes = [process for process in processes if process.returncode is None]
     for step in steps:
         running = [process for process in processes if process.poll() is None]
         for process in running:
             process.send_signal(step.signal)
+            process.send_signal(signal.SIGCONT)  # One that was stopped would not hear it.
         _wait_for(running, step.seconds, impatient)
     for process in processes:
         kill_session(process)
@@ -76,11 +79,9 @@ def stop(processes: Sequence[Process], steps: Sequence[StopStep], *, impatient: 
 
 def kill_session(process: Process) -> None:
     """SIGKILL whatever is left of a child's process group, and reap the child."""
-    try:
+    # Refused when nothing is left, or (macOS) only what has ended and waits to be reaped.
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        # Nothing is left, or (macOS) only processes that have ended and wait to be reaped.
-        pass
     process.wait()
 
 
