@@ -1,0 +1,96 @@
+"""`opsbook init`: what it writes, what it refuses, and that the wheel carries it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from opsbook.core.errors import Conflict, Unavailable
+from opsbook.init import STARTER, write_starter
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_a_new_folder_holds_the_service_and_its_runbook(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "shop"
+    assert write_starter(folder) == [folder / name for name in STARTER]
+    assert (folder / "backend/main.py").read_text() == (ROOT / "backend/main.py").read_text()
+    assert (folder / "RUNBOOK.md").read_text() == (ROOT / "RUNBOOK.md").read_text()
+    assert sorted(path.name for path in (folder / "supabase/migrations").iterdir()) == sorted(
+        path.name for path in (ROOT / "supabase/migrations").iterdir()
+    )
+    assert ".opsbook/" in (folder / ".gitignore").read_text()
+    assert not list(folder.rglob("__pycache__"))
+
+
+@pytest.mark.parametrize("taken", STARTER)
+def test_nothing_is_overwritten(tmp_path: Path, taken: str) -> None:
+    (tmp_path / taken).write_text("mine")
+    with pytest.raises(Conflict, match=rf"already holds {taken}"):
+        write_starter(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [taken]
+    assert (tmp_path / taken).read_text() == "mine"
+
+
+def test_a_dangling_link_counts_as_taken(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(Conflict):
+        write_starter(tmp_path)
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="file"):
+        write_starter(tmp_path / "file" / "shop")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("wheel")
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(target)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    (found,) = target.glob("*.whl")
+    return found
+
+
+def test_the_wheel_carries_the_starter_the_pages_and_the_sql(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    carried = {name.removeprefix("opsbook/starter/") for name in names if name.startswith("opsbook/starter/")}
+    assert {"RUNBOOK.md", ".env.example", "backend/main.py", "supabase/config.toml"} <= carried
+    assert {f"supabase/migrations/{path.name}" for path in (ROOT / "supabase/migrations").iterdir()} <= carried
+    needed = {
+        *ROOT.glob("src/opsbook/**/*.sql"),
+        *ROOT.glob("src/opsbook/**/*.html"),
+        *ROOT.glob("src/opsbook/**/*.css"),
+    }
+    assert {str(path.relative_to(ROOT / "src")) for path in needed} <= names
+    assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".env"))]
+
+
+def test_the_wheel_writes_the_same_folder_as_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    installed, folder = tmp_path / "installed", tmp_path / "shop"
+    zipfile.ZipFile(wheel).extractall(installed)
+    program = (
+        "import sys; from pathlib import Path; from opsbook.init import write_starter; write_starter(Path(sys.argv[1]))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program, folder], env={"PYTHONPATH": str(installed)}, check=True, cwd=tmp_path
+    )
+    assert (folder / "backend/main.py").read_text() == (ROOT / "backend/main.py").read_text()
+    assert str(installed) in _origin(installed)
+
+
+def _origin(installed: Path) -> str:
+    """Where opsbook is imported from in that environment, so that the test proves the wheel and not the checkout."""
+    asked = [sys.executable, "-c", "import opsbook; print(opsbook.__file__)"]
+    return subprocess.run(asked, env={"PYTHONPATH": str(installed)}, capture_output=True, text=True, check=True).stdout
