@@ -1,0 +1,181 @@
+"""Keeps all checks running in the background and tells how everything is, from memory, at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import cast
+
+import structlog
+
+from opsbook.core.errors import Conflict
+from opsbook.monitoring.health import Check, CheckFunction, Finding, Report, Status, overall, understand
+from opsbook.monitoring.pool import PoolStatus, pool_status
+from opsbook.monitoring.threads import run_in_thread
+from opsbook.monitoring.watch import Watch
+
+AnyCheckFunction = CheckFunction | Callable[[], Finding | str | None]
+"""A check of one's own may be `async def` or a plain `def`; the latter runs in a thread."""
+
+Listener = Callable[[Report], None]
+
+FIRST_RESULTS_SECONDS = 1.2
+"""How long a start waits for first results: a little more than the usual deadline."""
+
+log = structlog.get_logger(__name__)
+
+
+class HealthMonitor:
+    """The checks of one process. Not thread-safe once started: call it in its event loop."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Check] = {}
+        self._watches: dict[str, Watch] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._listeners: list[Listener] = []
+        self._gates: dict[str, Callable[[], bool]] = {}
+        self._pool: object | None = None
+        self._told: object = None
+        self._running = False
+        self.revision = 0
+        """Counts the changes that listeners were told."""
+
+    def add(
+        self,
+        name: str,
+        function: AnyCheckFunction,
+        *,
+        critical: bool = False,
+        deadline: float = 1.0,
+        interval: float = 0.5,
+    ) -> None:
+        """Check one more thing; before the start or while running.
+
+        Args:
+            name: How the check is called in reports.
+            function: Returns None or a detail when all is well, a `Finding` otherwise, or raises.
+            critical: Whether the service is down (503) when this is.
+            deadline: Seconds after which no answer means down.
+            interval: Seconds between one run's end and the next one's start.
+
+        Raises:
+            Conflict: There is a check of that name.
+        """
+        if name in self._checks:
+            raise Conflict(f"there is a health check named {name!r} already: give this one another name")
+        self._checks[name] = Check(name, _asynchronous(function), critical, interval, deadline)
+        if self._running:
+            self._begin(self._checks[name])
+
+    def watch_pool(self, pool: object) -> None:
+        """Report this pool's figures, and warn while it is exhausted.
+
+        Args:
+            pool: Whatever `pool_status` understands; an engine rather than its pool, for `dispose` replaces that.
+
+        Raises:
+            TypeError: It is not a pool.
+        """
+        pool_status(pool)
+        self._pool = pool
+        self.add("pool", self._check_pool)
+
+    def ready_when(self, name: str, condition: Callable[[], bool]) -> None:
+        """Hold back `/api/readyz` until the condition is true; it must answer from memory."""
+        self._gates[name] = condition
+
+    def waiting_for(self) -> tuple[str, ...]:
+        """What keeps this process from being ready to serve; empty when nothing does."""
+        waiting = [name for name, condition in self._gates.items() if not condition()]
+        if self.report().status_of("database") is Status.DOWN:
+            waiting.insert(0, "database")
+        return tuple(waiting)
+
+    def report(self) -> Report:
+        """How everything is, by the last measurements; touches nothing but memory."""
+        clock = time.monotonic()
+        results = tuple(
+            understand(check, watch.last if (watch := self._watches.get(name)) else None, clock)
+            for name, check in self._checks.items()
+        )
+        return Report(overall(results), results, self.pool(), datetime.now(UTC))
+
+    def pool(self) -> PoolStatus | None:
+        """The figures of the watched pool; None when none is watched, or it keeps no count."""
+        return pool_status(self._pool) if self._pool is not None else None
+
+    def on_change(self, listener: Listener) -> Callable[[], None]:
+        """Call the listener, in the event loop, whenever the verdict or a check's status changes.
+
+        Returns:
+            What to call to hear no more.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def start(self) -> None:
+        """Begin checking; waits a moment for first results, so that no server begins by calling itself ill."""
+        self._running = True
+        for check in self._checks.values():
+            self._begin(check)
+        first = [asyncio.create_task(watch.first.wait()) for watch in self._watches.values()]
+        if first:
+            _, late = await asyncio.wait(first, timeout=FIRST_RESULTS_SECONDS)
+            for task in late:
+                task.cancel()
+
+    async def stop(self) -> None:
+        """End checking; waits at most a second for runs that do not want to end."""
+        self._running = False
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*(watch.close() for watch in self._watches.values()))
+        self._tasks.clear()
+
+    def _begin(self, check: Check) -> None:
+        watch = self._watches[check.name] = Watch(check, self._tell)
+        self._tasks[check.name] = asyncio.create_task(watch.run(), name=f"health watch {check.name}")
+
+    def _tell(self) -> None:
+        if any(watch.last is None for watch in self._watches.values()):
+            return  # the verdict stands once everything was looked at
+        report = self.report()
+        told = (report.status, tuple((result.name, result.status) for result in report.checks))
+        if told == self._told:
+            return
+        self._told = told
+        self.revision += 1
+        for listener in tuple(self._listeners):
+            try:
+                listener(report)
+            except Exception:
+                # One listener's defect must neither deafen the others nor end the checking.
+                log.exception("health_listener_failed", status=report.status)
+
+    async def _check_pool(self) -> Finding | str:
+        figures = self.pool()
+        if figures is None:
+            return Finding(Status.NOT_CONFIGURED, "this pool keeps no count of its connections")
+        if figures.exhausted:
+            return Finding(
+                Status.WARN,
+                f"exhausted: {figures.checked_out} of {figures.capacity} connections are out;"
+                " make it larger, or find what holds them",
+            )
+        return f"{figures.checked_out} of {figures.capacity or 'any number of'} connections are out"
+
+
+def _asynchronous(function: AnyCheckFunction) -> CheckFunction:
+    called = getattr(function, "__call__", function)  # noqa: B004 - an object with `async def __call__` is a check too
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
+        return cast("CheckFunction", function)
+
+    async def run() -> Finding | str | None:
+        found = await run_in_thread(function)
+        return await found if inspect.isawaitable(found) else found
+
+    return run
