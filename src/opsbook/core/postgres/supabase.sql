@@ -18,8 +18,8 @@ begin
             ('authenticated', 'nologin noinherit'),            -- a signed-in user
             ('service_role', 'nologin noinherit bypassrls'),   -- the service itself, past row level security
             ('authenticator', 'login noinherit'),              -- what an API server logs in as, to become one of the three
-            ('supabase_admin', 'nologin noinherit'),           -- named by migrations that were dumped from a project
-            ('supabase_auth_admin', 'nologin noinherit')       -- owner of `auth`
+            ('supabase_admin', 'nologin noinherit'),           -- owner of the schemas that are not the project's
+            ('supabase_auth_admin', 'nologin noinherit')       -- owner of what is in `auth`
         ) as roles (name, attributes)
     loop
         if not exists (select from pg_roles where rolname = wanted.name) then
@@ -48,6 +48,7 @@ begin
             ('postgres', 'anon'),
             ('postgres', 'authenticated'),
             ('postgres', 'service_role'),
+            ('postgres', 'supabase_admin'),
             ('postgres', 'supabase_auth_admin')
         ) as memberships (member, granted)
         where not exists (
@@ -68,11 +69,12 @@ $$;
 
 -- Schemas -------------------------------------------------------------------------------------------------------------
 
-create schema if not exists auth authorization supabase_auth_admin;
-create schema if not exists extensions;
+-- `supabase db reset` drops every schema but those of `supabase_admin`.
+create schema if not exists auth authorization supabase_admin;
+create schema if not exists extensions authorization supabase_admin;
 
 grant usage on schema auth, extensions, public to anon, authenticated, service_role;
-grant all on schema auth, extensions to postgres;
+grant all on schema auth, extensions to postgres, supabase_auth_admin;
 
 -- Unqualified names of extensions are found, as in `select * from pg_stat_statements`.
 do $$
