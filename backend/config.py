@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +37,7 @@ class Settings(BaseSettings):
     database_statement_timeout_seconds: Annotated[int, Field(ge=1)] = 8
     """How long one statement of a request may run; Supabase gives its signed-in users as much."""
 
-    session_lifetime: timedelta = timedelta(days=7)
+    session_lifetime_seconds: Annotated[int, Field(ge=0)] = 7 * 24 * 3600
     """How long a sign-in is good for."""
     rate_limit_per_minute: Annotated[int, Field(ge=1)] | None = None
     """Overrides the default in rate_limit.py."""

@@ -59,4 +59,5 @@ def as_owner() -> Iterator[Connection]:
 
 def get_pool_status() -> Mapping[str, object]:
     """How many connections of this process's pool are in use, and whether it is exhausted."""
-    return pool_status(engine.pool).as_dict()
+    status = pool_status(engine.pool)
+    return status.as_dict() if status else {}

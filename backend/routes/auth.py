@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -97,7 +97,7 @@ def me(user: SignedIn) -> Person:
 
 def _access(account: accounts.Account, device: accounts.Device) -> Access:
     user = accounts.start_session(account, device)
-    expires_at = datetime.now(UTC).replace(microsecond=0) + settings.session_lifetime
+    expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=settings.session_lifetime_seconds)
     return Access(access_token=tokens.issue(user, expires_at), expires_at=expires_at, user=_person(user))
 
 
