@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 from starlette.requests import HTTPConnection
 
 if TYPE_CHECKING:
-    from psycopg import AsyncConnection
-    from psycopg.rows import DictRow
-    from psycopg_pool import AsyncConnectionPool
-
     from opsbook.core.bus import Bus
     from opsbook.core.chapter import Chapter
+    from opsbook.core.postgres.connect import Pool
     from opsbook.core.settings import Settings
 
 T = TypeVar("T")
@@ -29,8 +26,10 @@ class Runtime:
 
     settings: Settings
     chapters: tuple[Chapter, ...]
-    pool: AsyncConnectionPool[AsyncConnection[DictRow]]
+    pool: Pool
     bus: Bus
+    signing_key: bytes
+    """Signs what browsers keep: from SECRET_KEY, or one that lasts as long as the process."""
     _things: dict[type, object] = field(default_factory=dict)
 
     def put(self, thing: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -96,9 +97,11 @@ class EmbeddedPostgres:
         missing = [server for server in self.servers if not check_version(server.data, binaries)]
         if missing:
             self._progress(f"making the databases in {layout.clusters}")
-        creations = [
-            Creation(server.data, layout.account, binaries, self.home.password(server.name, "postgres"))
-            for server in missing
-        ]
-        for creation in creations:
-            creation.finish()
+        with ExitStack() as stack:
+            passwords = [self.home.password(server.name, "postgres") for server in missing]
+            creations = [
+                stack.enter_context(Creation(server.data, layout.account, binaries, password))
+                for server, password in zip(missing, passwords, strict=True)
+            ]
+            for creation in creations:
+                creation.finish()

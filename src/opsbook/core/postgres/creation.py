@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
+import signal
 import tempfile
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from opsbook.core.postgres.binaries import Binaries
 from opsbook.core.postgres.errors import ClusterFailed, HomeUnusable, OtherMajorVersion
-from opsbook.core.postgres.home import disk_full, explained
+from opsbook.core.postgres.home import disk_full, explained, says_disk_full
 from opsbook.core.postgres.privileges import Account
+from opsbook.core.supervision.processes import spawn, stop
 
 SETTINGS = {
     "shared_preload_libraries": "pg_stat_statements",
@@ -66,14 +69,14 @@ class Creation:
         with explained(data.parent):
             self._make_room(account)
             self._password = _password_file(account, password)
-        self._process = subprocess.Popen(
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
+        self._process = spawn(
             _initdb(binaries, self._half, self._password, MAX_CONNECTIONS[data.name]),
-            cwd="/",
-            env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            **account.identity(),
+            stop_signal=signal.SIGTERM,
+            environment={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+            folder=Path("/"),
+            output=self._said,
+            identity=account.identity(),
         )
 
     def _make_room(self, account: Account) -> None:
@@ -89,18 +92,26 @@ class Creation:
             DiskFull: It did not fit.
             ClusterFailed: `initdb` gave up for another reason.
         """
-        try:
-            said = self._process.communicate()[0].decode(errors="replace")
-        finally:
-            self._process.kill()
-            self._password.unlink()
-        if self._process.returncode == 0:
+        if self._process.wait() == 0:
             self._half.rename(self._data)
             return
-        shutil.rmtree(self._half, ignore_errors=True)
-        if "No space left on device" in said or "quota exceeded" in said:
+        self._said.seek(0)
+        said = self._said.read().decode(errors="replace")
+        if says_disk_full(said):
             raise disk_full(self._data.parent)
-        raise ClusterFailed(f"initdb could not make {self._data}:\n{said.strip()[-1000:]}")
+        raise ClusterFailed(f"initdb could not make {self._data}:\n{said.strip()[-5000:]}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave nothing but a whole cluster: no process, no password, no half of one."""
+        stop([self._process], ())
+        self._said.close()
+        self._password.unlink()
+        shutil.rmtree(self._half, ignore_errors=True)
 
 
 def _initdb(binaries: Binaries, data: Path, password: Path, max_connections: str) -> list[str]:

@@ -152,6 +152,11 @@ def disk_full(folder: Path) -> DiskFull:
     return DiskFull(f"no space left on the disk of {folder}: free some (a cluster needs about 100 MB) and start again")
 
 
+def says_disk_full(log: str) -> bool:
+    """Whether a program's own words are that the disk, or a quota, is full; its locale is C."""
+    return "No space left on device" in log or "Disk quota exceeded" in log
+
+
 class HomeLock:
     """The right to run this home's processes, held until released or until this process ends."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from opsbook.core.postgres.binaries import Binaries
 from opsbook.core.postgres.errors import ClusterFailed
-from opsbook.core.postgres.home import SIGN_IN, ClusterName, Home, disk_full
+from opsbook.core.postgres.home import SIGN_IN, ClusterName, Home, disk_full, says_disk_full
 from opsbook.core.postgres.layout import Layout
 from opsbook.core.postgres.provision import provision
 from opsbook.core.postgres.recovery import clear_leftovers
@@ -57,7 +57,10 @@ class Server:
         """
         if clear_leftovers(self.data):
             self.progress(f"stopped a {self.name} database server left over from before")
+        if self.process is not None:
+            self.process.wait()  # Ended for sure by now; as a zombie it would still look alive to Postgres.
         self._choose_port()
+        self._remove_stale_socket()
         self._put_long_log_aside()
         with self.log.open("ab") as log:
             self._logged_before = log.tell()
@@ -117,6 +120,11 @@ class Server:
         options = (part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
         return [self.binaries.program("postgres"), "-D", str(self.data), *options]
 
+    def _remove_stale_socket(self) -> None:
+        """Its lock file names a pid that another program may have by now; nobody else has sockets in our folder."""
+        for name in (f".s.PGSQL.{self.port}", f".s.PGSQL.{self.port}.lock"):
+            (self.layout.sockets / name).unlink(missing_ok=True)
+
     def _put_long_log_aside(self) -> None:
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -138,7 +146,7 @@ class Server:
         with self.log.open("rb") as log:
             log.seek(self._logged_before)
             said = log.read().decode(errors="replace").strip()
-        if "No space left on device" in said or "quota exceeded" in said:
+        if says_disk_full(said):
             return disk_full(self.data)
         return ClusterFailed(f"the {self.name} database server {what}; its log {self.log} says:\n{said[-1500:]}")
 

@@ -1,0 +1,31 @@
+"""Opsbook: the operations runbook of a Postgres-backed web service, as running software.
+
+The kit's public face. Names are loaded when first used, so that `import opsbook` costs next
+to nothing in a program that only asks for a flag now and then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opsbook.flags.client import Flags
+    from opsbook.server import Opsbook, create_app, install
+
+__all__ = ["Flags", "Opsbook", "create_app", "install"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Flags": "opsbook.flags.client",
+    "Opsbook": "opsbook.server",
+    "create_app": "opsbook.server",
+    "install": "opsbook.server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

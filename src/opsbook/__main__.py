@@ -1,0 +1,5 @@
+"""`python -m opsbook` is `opsbook`."""
+
+from opsbook.cli import main
+
+main()

@@ -1,0 +1,145 @@
+"""HTTP of access and audit: tokens made and revoked, the trail read and verified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from opsbook.core import audit
+from opsbook.core.access import Identity, Role, store
+from opsbook.core.audit import AuditFilter, acting
+from opsbook.core.http.identity import requires
+from opsbook.core.runtime import Runtime, runtime_of
+
+router = APIRouter(tags=["Access and audit"])
+
+Running = Annotated[Runtime, Depends(runtime_of)]
+Admin = Annotated[Identity, Depends(requires(Role.ADMIN, "access:write"))]
+Auditor = Annotated[Identity, Depends(requires(Role.OPERATOR, "audit:read"))]
+Text = Annotated[str | None, Query(max_length=200, pattern="^[^\x00]*$")]
+Id = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
+
+_LONGEST_LIFETIME_DAYS = 3650
+
+
+class TokenInput(BaseModel):
+    """A token to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=200, pattern="^[^\x00]*[^\x00 ][^\x00]*$")
+    role: Literal["viewer", "operator", "admin"] = "viewer"
+    scopes: list[Annotated[str, Field(pattern=r"^(\*|[a-z]+:(\*|read|write))$")]] = Field(
+        default=["*"], min_length=1, max_length=50
+    )
+    lifetime_days: float | None = Field(None, gt=0, le=_LONGEST_LIFETIME_DAYS, allow_inf_nan=False)
+
+
+class TokenOutput(BaseModel):
+    """A token, without its text."""
+
+    id: int
+    name: str
+    hint: str
+    role: str
+    scopes: list[str]
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class NewTokenOutput(TokenOutput):
+    """A token at the one moment in which its text is shown."""
+
+    token: str
+
+
+class AuditOutput(BaseModel):
+    """One record of the trail."""
+
+    id: int
+    created_at: datetime
+    actor: str
+    actor_kind: str
+    action: str
+    target_kind: str | None
+    target: str | None
+    before: Any
+    after: Any
+    ip: str | None
+    user_agent: str | None
+    request_id: str | None
+    success: bool
+    reason: str | None
+    database_user: str
+
+
+class VerificationOutput(BaseModel):
+    """Whether the trail is whole."""
+
+    intact: bool
+    sealed: int
+    unsealed: int
+    broken: Sequence[dict[str, Any]]
+
+
+@router.get("/api/admin/tokens", summary="List the API tokens")
+async def list_tokens(runtime: Running, _: Admin) -> list[TokenOutput]:
+    async with runtime.pool.connection() as connection:
+        return [TokenOutput.model_validate(row) for row in await store.list_tokens(connection)]
+
+
+@router.post("/api/admin/tokens", summary="Make an API token; its text is shown once", status_code=201)
+async def create_token(runtime: Running, identity: Admin, given: TokenInput) -> NewTokenOutput:
+    lifetime = timedelta(days=given.lifetime_days) if given.lifetime_days else None
+    async with acting(runtime.pool, identity) as connection:
+        made = await store.create_token(
+            connection,
+            given.name,
+            Role.parse(given.role),
+            created_by=identity.name,
+            scopes=given.scopes,
+            lifetime=lifetime,
+        )
+    return NewTokenOutput.model_validate({**made.row, "token": made.secret})
+
+
+@router.delete("/api/admin/tokens/{token_id}", summary="Revoke an API token", status_code=204)
+async def revoke_token(runtime: Running, identity: Admin, token_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> None:
+    async with acting(runtime.pool, identity) as connection:
+        await store.revoke_token(connection, str(token_id))
+
+
+@router.get("/api/admin/audit", summary="Read the audit trail, newest first")
+async def read_audit(
+    runtime: Running,
+    _: Auditor,
+    actor: Text = None,
+    action: Text = None,
+    target_kind: Text = None,
+    target: Text = None,
+    text: Text = None,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+    success: bool | None = None,
+    before_id: Id = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> list[AuditOutput]:
+    wanted = AuditFilter(actor, action, target_kind, target, since, until, text, success, before_id, None, limit)
+    async with runtime.pool.connection() as connection:
+        return [AuditOutput.model_validate(row) for row in await audit.search(connection, wanted)]
+
+
+@router.get("/api/admin/audit/verification", summary="Recompute the seals of the audit trail")
+async def verify_audit(runtime: Running, _: Auditor) -> VerificationOutput:
+    async with runtime.pool.connection() as connection:
+        found = await audit.verify(connection)
+    return VerificationOutput(
+        intact=found.intact, sealed=found.sealed, unsealed=found.unsealed, broken=list(found.broken)
+    )

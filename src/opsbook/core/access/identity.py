@@ -1,0 +1,66 @@
+"""The person or machine that acts, and what it may do."""
+
+from __future__ import annotations
+
+import enum
+import getpass
+import socket
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["operator", "token", "admin_token", "cli", "sql", "system", "anonymous"]
+
+
+class Role(enum.IntEnum):
+    """What somebody may do; each role includes the ones before it."""
+
+    VIEWER = 1
+    """Sees everything but secrets."""
+    OPERATOR = 2
+    """Pulls the levers."""
+    ADMIN = 3
+    """Decides who else may."""
+
+    @property
+    def label(self) -> str:
+        """The name as the database and the API spell it."""
+        return self.name.lower()
+
+    @classmethod
+    def parse(cls, label: str) -> Role:
+        """The role of that name.
+
+        Raises:
+            KeyError: There is none.
+        """
+        return cls[label.upper()]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who acts, as the audit records it."""
+
+    name: str
+    kind: Kind
+    role: Role | None
+    scopes: frozenset[str] = frozenset({"*"})
+    ip: str | None = None
+    user_agent: str | None = None
+    request_id: str | None = None
+    operator_id: int | None = None
+    session_id: int | None = None
+
+    def may(self, role: Role, scope: str | None = None) -> bool:
+        """Whether the role is reached and the scope (`flags:write`) is among those granted."""
+        if self.role is None or self.role < role:
+            return False
+        return scope is None or any(granted in self.scopes for granted in ("*", scope, f"{scope.partition(':')[0]}:*"))
+
+
+ANONYMOUS = Identity("anonymous", "anonymous", None, frozenset())
+SYSTEM = Identity("opsbook", "system", Role.ADMIN)
+
+
+def host_identity() -> Identity:
+    """The person at this machine's shell: whoever can reach the database from here has the keys already."""
+    return Identity(f"{getpass.getuser()}@{socket.gethostname()}", "cli", Role.ADMIN, user_agent="opsbook cli")

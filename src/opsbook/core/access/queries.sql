@@ -1,0 +1,191 @@
+-- Statements on people, sessions, tokens and sign-in links.
+
+-- name: operator_by_email
+-- Somebody about to sign in.
+select id, email, name, role, password_hash, disabled_at
+from opsbook.operators
+where email = %(email)s
+
+-- name: list_operators
+-- Everybody, with how many browser sessions they have open.
+select
+    o.id, o.email, o.name, o.role, o.created_at, o.last_sign_in_at, o.disabled_at,
+    o.password_hash is not null as has_password,
+    count(s.id) as open_sessions
+from opsbook.operators o
+left join opsbook.operator_sessions s
+    on s.operator_id = o.id and s.revoked_at is null and s.expires_at > now()
+group by o.id
+order by o.email
+
+-- name: count_admins
+-- People who can still let others in, apart from one.
+select count(*) as others
+from opsbook.operators
+where role = 'admin' and disabled_at is null and id <> %(except_id)s
+
+-- name: create_operator
+-- A new person.
+insert into opsbook.operators (email, name, role, password_hash)
+values (%(email)s, %(name)s, %(role)s, %(password_hash)s)
+returning id, email, name, role
+
+-- name: change_operator
+-- Role, or whether the person may sign in at all; a null leaves it as it is.
+update opsbook.operators
+set role = coalesce(%(role)s, role),
+    disabled_at = case
+        when %(disabled)s::boolean is null then disabled_at
+        when %(disabled)s then coalesce(disabled_at, now())
+    end
+where id = %(id)s
+returning id, email, name, role, disabled_at
+
+-- name: set_password
+-- A password of the person's own choice.
+update opsbook.operators
+set password_hash = %(password_hash)s
+where id = %(id)s
+
+-- name: touch_operator
+-- When the person last signed in.
+update opsbook.operators
+set last_sign_in_at = now()
+where id = %(id)s
+
+-- name: create_session
+-- A browser that has signed in.
+insert into opsbook.operator_sessions (token_hash, operator_id, expires_at, ip, user_agent)
+values (%(token_hash)s, %(operator_id)s, now() + make_interval(secs => %(seconds)s), %(ip)s, %(user_agent)s)
+returning id
+
+-- name: session_by_hash
+-- The person behind a session cookie, where it is still good. Idle sessions end after their idle time.
+select s.id as session_id, s.last_seen_at, o.id as operator_id, o.email, o.role
+from opsbook.operator_sessions s
+join opsbook.operators o on o.id = s.operator_id
+where s.token_hash = %(token_hash)s
+    and s.revoked_at is null
+    and s.expires_at > now()
+    and s.last_seen_at > now() - make_interval(secs => %(idle_seconds)s)
+    and o.disabled_at is null
+
+-- name: touch_session
+-- Last seen, written at most once a minute.
+update opsbook.operator_sessions
+set last_seen_at = now()
+where id = %(id)s and last_seen_at < now() - interval '1 minute'
+
+-- name: list_sessions
+-- Open browser sessions, newest first.
+select
+    s.id, o.email, s.created_at, s.last_seen_at, s.expires_at, host(s.ip) as ip, s.user_agent
+from opsbook.operator_sessions s
+join opsbook.operators o on o.id = s.operator_id
+where s.revoked_at is null and s.expires_at > now()
+order by s.last_seen_at desc
+limit 200
+
+-- name: revoke_session
+-- End one session.
+update opsbook.operator_sessions
+set revoked_at = now()
+where id = %(id)s and revoked_at is null
+returning id
+
+-- name: revoke_sessions_of
+-- End every session of a person.
+update opsbook.operator_sessions
+set revoked_at = now()
+where operator_id = %(operator_id)s and revoked_at is null
+
+-- name: create_token
+-- A machine's token; only its hash is kept.
+insert into opsbook.api_tokens (name, hint, token_hash, role, scopes, created_by, expires_at)
+values (
+    %(name)s, %(hint)s, %(token_hash)s, %(role)s, %(scopes)s, %(created_by)s,
+    now() + make_interval(secs => %(seconds)s)
+)
+returning id, name, hint, role, scopes, created_by, created_at, expires_at
+
+-- name: list_tokens
+-- Every token that was ever made, live ones first.
+select id, name, hint, role, scopes, created_by, created_at, expires_at, revoked_at, last_used_at,
+    revoked_at is null and (expires_at is null or expires_at > now()) as live
+from opsbook.api_tokens
+order by live desc, created_at desc
+limit 500
+
+-- name: token_by_hash
+-- The machine behind a bearer token, good or not: the caller says why it is refused.
+select id, name, role, scopes, revoked_at is not null as revoked, coalesce(expires_at <= now(), false) as expired
+from opsbook.api_tokens
+where token_hash = %(token_hash)s
+
+-- name: touch_token
+-- Last used, written at most once a minute.
+update opsbook.api_tokens
+set last_used_at = now()
+where id = %(id)s and (last_used_at is null or last_used_at < now() - interval '1 minute')
+
+-- name: revoke_token
+-- End a token by its id or by its name.
+update opsbook.api_tokens
+set revoked_at = now()
+where (id::text = %(which)s or name = %(which)s) and revoked_at is null
+returning id, name, hint
+
+-- name: create_link
+-- A one-time sign-in link, for a person or for whoever is invited.
+insert into opsbook.sign_in_links (token_hash, operator_id, role, created_by, expires_at)
+values (%(token_hash)s, %(operator_id)s, %(role)s, %(created_by)s, now() + make_interval(secs => %(seconds)s))
+
+-- name: peek_link
+-- What a link would do, without using it.
+select l.operator_id, l.role, o.email
+from opsbook.sign_in_links l
+left join opsbook.operators o on o.id = l.operator_id
+where l.token_hash = %(token_hash)s and l.used_at is null and l.expires_at > now()
+
+-- name: use_link
+-- Use a link up; nothing comes back where somebody was faster.
+update opsbook.sign_in_links
+set used_at = now()
+where token_hash = %(token_hash)s and used_at is null and expires_at > now()
+returning operator_id, role
+
+-- name: owner
+-- The first admin who may sign in, for whom `opsbook up` prints a link.
+select id, email
+from opsbook.operators
+where role = 'admin' and disabled_at is null
+order by id
+limit 1
+
+-- name: count_failures
+-- Refused sign-ins of the last quarter of an hour: by strangers, or by one known device.
+select count(*) as failures
+from opsbook.sign_in_failures
+where email = %(email)s
+    and device is not distinct from %(device)s
+    and created_at > now() - interval '15 minutes'
+
+-- name: record_failure
+-- One more refused sign-in.
+insert into opsbook.sign_in_failures (email, device)
+values (%(email)s, %(device)s)
+
+-- name: forget_failures
+-- A good sign-in clears the count of that device.
+delete from opsbook.sign_in_failures
+where email = %(email)s and device is not distinct from %(device)s
+
+-- name: tidy
+-- What no longer says anything: old failures, ended sessions, used-up links.
+with failures as (
+    delete from opsbook.sign_in_failures where created_at < now() - interval '1 day' returning 1
+), links as (
+    delete from opsbook.sign_in_links where expires_at < now() - interval '30 days' returning 1
+)
+delete from opsbook.operator_sessions
+where coalesce(revoked_at, expires_at) < now() - interval '30 days'

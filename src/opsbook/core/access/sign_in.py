@@ -1,0 +1,126 @@
+"""Signing in: password or one-time link, with a lock-out that cannot shut the owner out.
+
+Guessing is slowed by OWASP's device cookies: a browser that has signed in before carries a
+signed cookie for that address and has a count of its own, so that strangers who use up the
+strangers' count for somebody's address do not lock that somebody out. Source: OWASP, "Slow
+Down Online Guessing Attacks with Device Cookies".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from opsbook.core.access import store
+from opsbook.core.access.identity import Identity, Role
+from opsbook.core.access.passwords import Passwords
+from opsbook.core.audit import acting, record
+from opsbook.core.errors import Invalid, TooManyRequests, Unauthorized
+from opsbook.core.postgres.connect import Pool
+
+_ALLOWED_FAILURES = 10
+_LOCK_SECONDS = 15 * 60
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SignedIn:
+    """The secrets that the browser keeps after a good sign-in."""
+
+    session: str
+    device: str
+
+
+class SignIn:
+    """Signs people in on one ops database; `key` signs the device cookies."""
+
+    def __init__(self, pool: Pool, key: bytes, passwords: Passwords | None = None) -> None:
+        self._pool = pool
+        self._key = key
+        self._passwords = passwords or Passwords()
+
+    async def with_password(self, visitor: Identity, email: str, password: str, device_cookie: str | None) -> SignedIn:
+        """Sign in with e-mail and password.
+
+        Raises:
+            Unauthorized: The two do not belong together, or the person is barred.
+            TooManyRequests: Too many refusals, or too many sign-ins at once.
+        """
+        email = email.strip().lower()[:320]
+        device = self._device(email, device_cookie)
+        async with self._pool.connection() as connection:
+            if await store.count_failures(connection, email, device) >= _ALLOWED_FAILURES:
+                raise TooManyRequests(
+                    "too many refused sign-ins for this address; wait 15 minutes, or use a link from `opsbook link`",
+                    _LOCK_SECONDS,
+                )
+            operator = await store.operator_by_email(connection, email)
+        matches = await self._passwords.verify(operator["password_hash"] if operator else None, password)
+        if not operator or not matches or operator["disabled_at"]:
+            await self._refuse(visitor, email, device)
+        assert operator is not None
+        async with acting(self._pool, self._as(visitor, operator["email"])) as connection:
+            await store.forget_failures(connection, email, device)
+            session = await store.create_session(connection, operator["id"], visitor.ip, visitor.user_agent)
+        return SignedIn(session, self._device_cookie(email))
+
+    async def with_link(self, visitor: Identity, secret: str) -> SignedIn:
+        """Sign in the person whom a one-time link names, using it up.
+
+        Raises:
+            NotFound: The link is dead.
+            Invalid: It invites a new person; `accept_invitation` takes it.
+        """
+        async with acting(self._pool, visitor) as connection:
+            link = await store.peek_link(connection, secret)
+            used = await store.use_link(connection, secret)
+            if used["operator_id"] is None or link is None:
+                raise Invalid("this link invites a new person: choose an e-mail address and a password with it")
+            session = await store.create_session(connection, used["operator_id"], visitor.ip, visitor.user_agent)
+        return SignedIn(session, self._device_cookie(link["email"]))
+
+    async def accept_invitation(self, visitor: Identity, secret: str, email: str, name: str, password: str) -> SignedIn:
+        """Become an operator by a one-time link, with a password of one's own.
+
+        Raises:
+            NotFound: The link is dead.
+            Invalid: The address or the password will not do.
+            Conflict: The address is taken.
+        """
+        password_hash = await self._passwords.hash(password)
+        async with acting(self._pool, self._as(visitor, email.strip().lower())) as connection:
+            used = await store.use_link(connection, secret)
+            if used["operator_id"] is not None:
+                raise Invalid("this link signs in somebody who is an operator already")
+            operator = await store.create_operator(connection, email, name, Role.parse(used["role"]), password_hash)
+            session = await store.create_session(connection, operator["id"], visitor.ip, visitor.user_agent)
+        return SignedIn(session, self._device_cookie(operator["email"]))
+
+    async def change_password(self, person: Identity, operator_id: int, password: str) -> None:
+        """A new password for somebody who is signed in; their sessions end.
+
+        Raises:
+            Invalid: It is too short or too long.
+        """
+        password_hash = await self._passwords.hash(password)
+        async with acting(self._pool, person) as connection:
+            await store.set_password(connection, operator_id, password_hash)
+
+    async def _refuse(self, visitor: Identity, email: str, device: str | None) -> None:
+        async with acting(self._pool, visitor) as connection:
+            await store.record_failure(connection, email, device)
+            await record(connection, "session.refused", "operator", email, success=False, reason="wrong password")
+        raise Unauthorized("e-mail address and password do not belong together")
+
+    def _as(self, visitor: Identity, email: str) -> Identity:
+        return Identity(
+            email, "operator", None, ip=visitor.ip, user_agent=visitor.user_agent, request_id=visitor.request_id
+        )
+
+    def _device_cookie(self, email: str) -> str:
+        return hmac.new(self._key, b"device:" + email.encode(), hashlib.sha256).hexdigest()
+
+    def _device(self, email: str, cookie: str | None) -> str | None:
+        if cookie and hmac.compare_digest(cookie.encode(), self._device_cookie(email).encode()):
+            return hashlib.sha256(cookie.encode()).hexdigest()[:16]
+        return None

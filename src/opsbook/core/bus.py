@@ -1,0 +1,123 @@
+"""The bus: tells a process that a topic has a newer revision, within milliseconds and for certain.
+
+One LISTEN connection a process, in a daemon thread, so that it serves threaded and async
+programs alike. A notification carries a topic and a revision, nothing else; the subscriber
+fetches what is newer than what it holds. A notification can be lost (the listener's backend
+was killed, the connection dropped), so the newest revisions are also read every second.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+import psycopg
+import structlog
+from psycopg.rows import TupleRow
+
+from opsbook.core.postgres.connect import parameters
+
+SyncConnection: TypeAlias = psycopg.Connection[TupleRow]
+Subscriber: TypeAlias = Callable[[SyncConnection, int], None]
+"""Called in the bus's thread with its connection and the topic's newest known revision."""
+
+NEW_CONNECTION = 0
+"""The revision with which a subscriber is called when a connection begins, before any is known."""
+
+_CHECK_SECONDS = 1.0
+_LONGEST_BACKOFF_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class Bus:
+    """One process's ear on the ops database. `start` it once; it reconnects for ever."""
+
+    def __init__(self, url: str, name: str = "opsbook bus") -> None:
+        self._url = url
+        self._name = name
+        self._subscribers: dict[str, list[Subscriber]] = {}
+        self._newest: dict[str, int] = {}
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._heard_at = 0.0
+
+    def subscribe(self, topic: str, subscriber: Subscriber) -> Callable[[], None]:
+        """Be called on each newer revision, and once after each (re)connection; gives the undo."""
+        self._subscribers.setdefault(topic, []).append(subscriber)
+        return lambda: self._subscribers[topic].remove(subscriber)
+
+    def start(self) -> None:
+        """Begin listening; does nothing where this process already does."""
+        if self._thread is None or not self._thread.is_alive():
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """End the thread, waiting at most `timeout` seconds for it."""
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def forget_thread(self) -> None:
+        """In a forked child: the parent's thread is not here, and its events may be half-set."""
+        self._stop = threading.Event()
+        self._thread = None
+
+    @property
+    def seconds_since_heard(self) -> float:
+        """Seconds since the database last answered; infinite before the first time."""
+        return time.monotonic() - self._heard_at if self._heard_at else float("inf")
+
+    def _run(self) -> None:
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                with psycopg.connect(self._url, autocommit=True, **parameters(self._name)) as connection:
+                    attempt = 0
+                    self._listen(connection)
+            except psycopg.Error as error:
+                log.warning("bus_disconnected", error=type(error).__name__)
+            attempt += 1
+            # Full jitter, so that fifty workers do not all return to a restarted server at once.
+            self._stop.wait(random.uniform(0.05, min(_LONGEST_BACKOFF_SECONDS, 0.1 * 2**attempt)))  # noqa: S311
+
+    def _listen(self, connection: SyncConnection) -> None:
+        connection.execute("listen opsbook")
+        self._newest.clear()
+        self._heard_at = 0.0
+        for topic in list(self._subscribers):
+            self._tell(connection, topic, NEW_CONNECTION)
+        while not self._stop.is_set():
+            if time.monotonic() - self._heard_at >= _CHECK_SECONDS:
+                self._check_revisions(connection)
+            for notification in connection.notifies(timeout=_CHECK_SECONDS, stop_after=1):
+                topic, _, revision = notification.payload.rpartition(":")
+                if revision.isdigit():
+                    self._hear(connection, topic, int(revision))
+
+    def _check_revisions(self, connection: SyncConnection) -> None:
+        rows = connection.execute("select topic, revision from opsbook.revisions").fetchall()
+        self._heard_at = time.monotonic()
+        for topic, revision in rows:
+            self._hear(connection, topic, revision)
+
+    def _hear(self, connection: SyncConnection, topic: str, revision: int) -> None:
+        if revision > self._newest.get(topic, -1):
+            self._tell(connection, topic, revision)
+
+    def _tell(self, connection: SyncConnection, topic: str, revision: int) -> None:
+        for subscriber in tuple(self._subscribers.get(topic, ())):
+            try:
+                subscriber(connection, revision)
+            except psycopg.OperationalError:
+                raise
+            except Exception:
+                # One subscriber's defect must not deafen the others, nor end the thread.
+                log.exception("bus_subscriber_failed", topic=topic, revision=revision, process=os.getpid())
+        self._newest[topic] = max(revision, self._newest.get(topic, 0))

@@ -1,0 +1,117 @@
+"""What every command of the command line shares: output, confirmation, exit codes.
+
+Exit codes: 0 done, 1 a check found something, 2 wrong usage, 3 could not reach or do it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from opsbook.core.errors import Invalid, OpsbookError
+from opsbook.core.settings import Settings, load_settings
+
+T = TypeVar("T")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; it stands in the audit.")]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine to its end."""
+    return asyncio.run(work)
+
+
+def settings() -> Settings:
+    """The settings of this shell."""
+    return load_settings()
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON; times are ISO 8601."""
+    sys.stdout.write(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
+    """Print rows as a table, or the sentence that says what to do where there are none."""
+    if not rows:
+        out.print(empty, markup=False)
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(cell(value) for value in row))
+    out.print(table)
+
+
+def cell(value: object) -> str:
+    """A value as a person reads it in a table; markup in it is taken literally."""
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        case list() | tuple() | set() | frozenset():
+            return ", ".join(str(item) for item in value).replace("[", "\\[") or "–"
+        case _:
+            return str(value).replace("[", "\\[")
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Ask before something is changed; without a terminal, `--yes` is the only yes.
+
+    Raises:
+        typer.Exit: The answer is no (exit 1), or there is nobody to ask (exit 2).
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        err.print(f"{what}: nobody to ask here; add --yes", markup=False)
+        raise typer.Exit(2)
+    if not typer.confirm(f"{what}?"):
+        raise typer.Exit(1)
+
+
+def parse_duration(text: str) -> timedelta:
+    """`90s`, `15m`, `2h`, `7d`, `1w` as a duration.
+
+    Raises:
+        Invalid: It is none of these.
+    """
+    number, unit = text[:-1], text[-1:]
+    if not number.isdigit() or unit not in _UNITS or len(number) > 6:
+        raise Invalid(f"{text!r} is no duration; write for example 90s, 15m, 2h or 7d")
+    return timedelta(seconds=int(number) * _UNITS[unit])
+
+
+def fail(error: OpsbookError) -> int:
+    """Print an error as a person reads it; gives the exit code."""
+    err.print(f"[red]{error.title}:[/red] ", end="")
+    err.print(str(error), markup=False)
+    return error.exit_code
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value)

@@ -1,0 +1,124 @@
+"""Errors as RFC 9457 problem details: what happened, to what, what to do, and the request's id.
+
+Nothing of an unexpected error reaches the caller but its id, under which the log has the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+import psycopg
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from psycopg_pool import PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from opsbook.core.errors import OpsbookError, TooManyRequests
+
+log = structlog.get_logger("opsbook.http")
+
+_RETRY_SECONDS = 2
+
+
+class ProblemResponse(JSONResponse):
+    """A JSON body of media type application/problem+json."""
+
+    media_type = "application/problem+json"
+
+
+def problem_response(
+    status: int,
+    title: str,
+    detail: str,
+    request_id: str | None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **extensions: object,
+) -> ProblemResponse:
+    """A problem of type about:blank, whose title says the kind and whose detail this occurrence."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "request_id": request_id}
+    return ProblemResponse({**body, **extensions}, status, headers={"Cache-Control": "no-store", **(headers or {})})
+
+
+def install_problems(app: FastAPI) -> None:
+    """Answer every error of the app's routes with a problem."""
+    app.add_exception_handler(OpsbookError, _ours)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(psycopg.Error, _database)
+    app.add_exception_handler(PoolTimeout, _database)
+    app.add_exception_handler(TimeoutError, _database)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _id(request: Request) -> str | None:
+    return getattr(request.state, "request_id", None)
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OpsbookError)
+    headers: dict[str, str] = {}
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(_RETRY_SECONDS)
+    return problem_response(error.status, error.title, str(error), _id(request), headers=headers)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code < HTTPStatus.BAD_REQUEST:
+        return Response(status_code=error.status_code, headers=error.headers)
+    title = HTTPStatus(error.status_code).phrase
+    return problem_response(error.status_code, title, str(error.detail), _id(request), headers=error.headers)
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"pointer": _pointer(item["loc"]), "detail": item["msg"]}
+        for item in cast("Sequence[Mapping[str, Any]]", error.errors())
+    ]
+    detail = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors[:5])
+    return problem_response(422, "Invalid input", detail, _id(request), errors=errors[:50])
+
+
+def _pointer(location: Sequence[object]) -> str:
+    where, *rest = location
+    path = "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in rest)
+    return f"#/{path}" if where == "body" else f"{where}/{path}"
+
+
+async def _database(request: Request, error: Exception) -> Response:
+    match error:
+        case psycopg.errors.RaiseException() | psycopg.errors.CheckViolation() | psycopg.errors.DataError():
+            return problem_response(422, "Invalid input", _primary(error), _id(request))
+        case psycopg.errors.LockNotAvailable():
+            detail = "another transaction holds this; see who with `opsbook audit tail` or pg_stat_activity, and retry"
+            return problem_response(409, "Conflict", detail, _id(request))
+        case psycopg.errors.SerializationFailure() | psycopg.errors.DeadlockDetected():
+            return problem_response(409, "Conflict", "somebody changed it at the same moment; retry", _id(request))
+        case psycopg.OperationalError() | PoolTimeout() | TimeoutError():
+            log.warning("ops_database_unavailable", error=type(error).__name__)
+            detail = "the ops database does not answer; `opsbook health` says more"
+            return problem_response(
+                503, "Unavailable", detail, _id(request), headers={"Retry-After": str(_RETRY_SECONDS)}
+            )
+        case _:
+            return await _unexpected(request, error)
+
+
+def _primary(error: psycopg.Error) -> str:
+    return error.diag.message_primary or "the database refused a value"
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("unexpected_error", path=request.url.path, exc_info=error)
+    detail = "something went wrong on our side; the log has more under this request id"
+    return problem_response(500, "Internal error", detail, _id(request))

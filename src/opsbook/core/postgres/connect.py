@@ -1,0 +1,86 @@
+"""Connections to the ops database: the server's pool, a command's single connection.
+
+The ops database wants a direct or session-mode connection: LISTEN and session settings do
+not survive a transaction-mode pooler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from opsbook.core.errors import Unavailable
+
+Connection: TypeAlias = AsyncConnection[DictRow]
+Pool: TypeAlias = AsyncConnectionPool[Connection]
+
+_STATEMENT_TIMEOUT_MILLISECONDS = 10_000
+_LOCK_TIMEOUT_MILLISECONDS = 3_000
+_CONNECT_TIMEOUT_SECONDS = 5
+_POOL_WAIT_SECONDS = 3.0
+
+LIVENESS: Mapping[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""libpq parameters with which a peer that vanished without a word is noticed within about ten seconds."""
+
+
+def parameters(application_name: str) -> dict[str, Any]:
+    """Parameters, in libpq's names, of every connection to the ops database."""
+    return {
+        **LIVENESS,
+        "application_name": application_name,
+        "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+        "options": (
+            "-c search_path=opsbook,public -c timezone=UTC"
+            f" -c statement_timeout={_STATEMENT_TIMEOUT_MILLISECONDS} -c lock_timeout={_LOCK_TIMEOUT_MILLISECONDS}"
+        ),
+    }
+
+
+def make_pool(url: str, application_name: str, max_size: int = 8) -> Pool:
+    """A pool that opens in the background and refuses after three seconds of waiting; not yet open."""
+    return AsyncConnectionPool(
+        url,
+        kwargs={**parameters(application_name), "row_factory": dict_row, "autocommit": True},
+        connection_class=AsyncConnection[DictRow],
+        min_size=1,
+        max_size=max_size,
+        timeout=_POOL_WAIT_SECONDS,
+        reconnect_timeout=5.0,
+        name=application_name,
+        open=False,
+    )
+
+
+@asynccontextmanager
+async def connect(url: str, application_name: str) -> AsyncIterator[Connection]:
+    """One connection, in autocommit, for a command that runs and ends.
+
+    Raises:
+        Unavailable: The database does not answer.
+    """
+    try:
+        connection = await AsyncConnection.connect(
+            url, autocommit=True, row_factory=dict_row, **parameters(application_name)
+        )
+    except psycopg.OperationalError as error:
+        raise Unavailable(
+            f"the ops database does not answer: {_first_line(error)}; is `opsbook up` running?"
+        ) from error
+    async with connection:
+        yield connection
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,224 @@
+"""HTTP of the feature flags: the runbook's admin endpoint, and the stream that kits follow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
+from starlette.responses import StreamingResponse
+
+from opsbook.core.access import Identity, Role
+from opsbook.core.audit import acting
+from opsbook.core.errors import Invalid
+from opsbook.core.http.identity import requires
+from opsbook.core.runtime import Runtime, runtime_of
+from opsbook.flags import store
+from opsbook.flags.model import NAME_PATTERN, Flag
+from opsbook.flags.service import FlagStream
+
+router = APIRouter(tags=["Feature flags"])
+
+Reads = Annotated[Identity, Depends(requires(Role.VIEWER, "flags:read"))]
+Writes = Annotated[Identity, Depends(requires(Role.OPERATOR, "flags:write"))]
+Running = Annotated[Runtime, Depends(runtime_of)]
+Name = Annotated[str, Path(pattern=NAME_PATTERN, description="The flag's name.")]
+IfMatch = Annotated[str | None, Header(description='The revision that you saw, as an entity tag: `"17"`.')]
+_MOST_REVISION = 2**63 - 1
+
+
+class FlagFields(BaseModel):
+    """The fields of a flag that may be changed; those left out stay as they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    enabled: StrictBool | None = None
+    kill_switch: StrictBool | None = Field(None, description="Off for everybody; beats everything.")
+    rollout_percentage: float | None = Field(
+        None, ge=0, le=100, strict=True, allow_inf_nan=False, description="In steps of 0.01."
+    )
+    description: str | None = Field(None, max_length=2000)
+    owner: str | None = Field(None, max_length=200)
+    tags: list[Annotated[str, Field(min_length=1, max_length=50)]] | None = Field(None, max_length=20)
+    expires_at: datetime | None = None
+    archived_at: datetime | None = None
+    revision: int | None = Field(
+        None, ge=1, le=_MOST_REVISION, description="Refuse if the flag is at another revision."
+    )
+    reason: str | None = Field(None, max_length=2000, description="Why; it stands in the history and the audit.")
+
+    @field_validator("rollout_percentage")
+    @classmethod
+    def _hundredths(cls, value: float | None) -> float | None:
+        if value is not None and Decimal(repr(value)) % Decimal("0.01") != 0:
+            raise ValueError("a rollout percentage has at most two decimals")
+        return value
+
+    @field_validator("description", "owner", "reason", "tags")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        if "\0" in "".join(value or ""):
+            raise ValueError("text may not contain NUL")
+        return value
+
+    def changes(self) -> dict[str, Any]:
+        """What was given, as the store takes it.
+
+        Raises:
+            Invalid: A field that must have a value was given as null.
+        """
+        given = self.model_dump(mode="json", include=self.model_fields_set - {"revision", "reason", "name"})
+        for required in ("enabled", "kill_switch", "rollout_percentage", "description", "tags"):
+            if required in given and given[required] is None:
+                raise Invalid(f"{required} may be left out, but not null")
+        return given
+
+
+class FlagInput(FlagFields):
+    """A flag to create or change."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+
+
+class FlagOutput(BaseModel):
+    """A flag as it is."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    enabled: bool
+    kill_switch: bool
+    rollout_percentage: float
+    description: str
+    owner: str | None
+    tags: Sequence[str]
+    rules: Sequence[Any]
+    variants: Sequence[Any]
+    prerequisites: Sequence[Any]
+    expires_at: datetime | None
+    revision: int
+    created_at: datetime | None
+    updated_at: datetime | None
+    archived_at: datetime | None
+    state: str
+
+
+class RevisionOutput(BaseModel):
+    """One change of a flag."""
+
+    revision: int
+    name: str
+    action: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    changed_at: datetime
+    actor: str
+    actor_kind: str
+    reason: str | None
+
+
+class UndoInput(BaseModel):
+    """Where to go back to; left out, to before the last change."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    revision: int | None = Field(None, ge=1, le=_MOST_REVISION)
+    reason: str | None = Field(None, max_length=2000)
+
+
+@router.get("/api/admin/feature-flags", summary="List the flags")
+async def list_flags(runtime: Running, _: Reads, archived: bool = False) -> list[FlagOutput]:
+    async with runtime.pool.connection() as connection:
+        return [_output(flag) for flag in await store.list_flags(connection, archived=archived)]
+
+
+@router.post("/api/admin/feature-flags", summary="Create a flag, or change one", responses={201: {"model": FlagOutput}})
+async def create_or_change(
+    runtime: Running, identity: Writes, given: FlagInput, response: Response, if_match: IfMatch = None
+) -> FlagOutput:
+    async with acting(runtime.pool, identity, given.reason) as connection:
+        flag, created = await store.create_or_change_flag(
+            connection, given.name, given.changes(), expected_revision=_expected(given.revision, if_match)
+        )
+    response.status_code = 201 if created else 200
+    return _tagged(response, flag)
+
+
+@router.get("/api/admin/feature-flags/{name}", summary="Show a flag")
+async def show(runtime: Running, _: Reads, name: Name, response: Response) -> FlagOutput:
+    async with runtime.pool.connection() as connection:
+        return _tagged(response, await store.get_flag(connection, name))
+
+
+@router.patch("/api/admin/feature-flags/{name}", summary="Change the given fields of a flag")
+async def change(
+    runtime: Running, identity: Writes, name: Name, given: FlagFields, response: Response, if_match: IfMatch = None
+) -> FlagOutput:
+    async with acting(runtime.pool, identity, given.reason) as connection:
+        flag = await store.change_flag(
+            connection, name, given.changes(), expected_revision=_expected(given.revision, if_match)
+        )
+    return _tagged(response, flag)
+
+
+@router.delete("/api/admin/feature-flags/{name}", summary="Delete a flag; undo brings it back", status_code=204)
+async def delete(
+    runtime: Running,
+    identity: Writes,
+    name: Name,
+    reason: Annotated[str | None, Query(max_length=2000, pattern="^[^\x00]*$")] = None,
+    if_match: IfMatch = None,
+) -> None:
+    async with acting(runtime.pool, identity, reason) as connection:
+        await store.delete_flag(connection, name, expected_revision=_expected(None, if_match))
+
+
+@router.get("/api/admin/feature-flags/{name}/history", summary="What a flag has been, newest first")
+async def history(
+    runtime: Running,
+    _: Reads,
+    name: Name,
+    before_revision: Annotated[int | None, Query(ge=1, le=_MOST_REVISION)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> list[RevisionOutput]:
+    async with runtime.pool.connection() as connection:
+        rows = await store.history(connection, name, before_revision=before_revision, limit=limit)
+    return [RevisionOutput.model_validate(row) for row in rows]
+
+
+@router.post("/api/admin/feature-flags/{name}/undo", summary="Go back to an earlier revision")
+async def undo(
+    runtime: Running, identity: Writes, name: Name, response: Response, given: UndoInput | None = None
+) -> FlagOutput | None:
+    async with acting(runtime.pool, identity, given.reason if given else None) as connection:
+        flag = await store.undo(connection, name, to_revision=given.revision if given else None)
+    return _tagged(response, flag) if flag else None
+
+
+@router.get("/api/flags/stream", summary="Every flag, then every change, as server-sent events")
+async def stream(runtime: Running, _: Reads, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+    held = int(last_event_id) if last_event_id and re.fullmatch(r"\d{1,18}", last_event_id) else None
+    events = runtime.get(FlagStream).events(held)
+    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def _expected(revision: int | None, if_match: str | None) -> int | None:
+    if if_match is None or if_match == "*":
+        return revision
+    tag = re.fullmatch(r'(?:W/)?"?(\d{1,18})"?', if_match.strip())
+    if tag is None:
+        raise Invalid('If-Match takes the revision that you saw, as `"17"`')
+    return int(tag[1])
+
+
+def _output(flag: Flag) -> FlagOutput:
+    return FlagOutput.model_validate(flag)
+
+
+def _tagged(response: Response, flag: Flag) -> FlagOutput:
+    response.headers["ETag"] = f'"{flag.revision}"'
+    return _output(flag)

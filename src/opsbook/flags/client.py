@@ -1,0 +1,168 @@
+"""The kit: is a flag on? Answered from memory, whatever has become of every server.
+
+`Flags` never raises and never blocks. It follows its source in the background, keeps the last
+state on disk, and works on in a forked child without hooks of the user's.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from opsbook.flags.evaluation import ERROR, FLAG_NOT_FOUND, INVALID_CONTEXT, Evaluation, evaluate
+from opsbook.flags.snapshot import EMPTY, Snapshot, SnapshotUnusable, read_snapshot, write_snapshot
+from opsbook.flags.sources.interface import Source
+
+log = structlog.get_logger(__name__)
+
+_NOT_FOUND = Evaluation(False, None, ERROR, FLAG_NOT_FOUND)
+_INVALID = Evaluation(False, None, ERROR, INVALID_CONTEXT)
+
+Listener = Callable[[Snapshot], None]
+
+
+class Flags:
+    """One process's view of the flags. Make one, keep it; it starts by itself when first asked."""
+
+    def __init__(self, source: Source, folder: Path | None = None) -> None:
+        self._source = source
+        self._file = folder / f"flags-{source.identity}.json" if folder else None
+        self._snapshot = self._remembered()
+        self._listeners: tuple[Listener, ...] = ()
+        self._started = False
+        self._ready = threading.Event()
+        self._lock = threading.Lock()
+        _alive.add(self)
+
+    @classmethod
+    def from_env(cls) -> Flags:
+        """Flags from OPSBOOK_URL and OPSBOOK_TOKEN, else from OPSBOOK_DATABASE_URL or `opsbook up`'s database.
+
+        Raises:
+            NotConfigured: The environment names neither.
+        """
+        from opsbook.core.settings import load_settings
+
+        settings = load_settings()
+        folder = settings.home / "snapshots"
+        if settings.url and settings.token:
+            from opsbook.flags.sources.http import HttpSource
+
+            return cls(HttpSource(settings.url, settings.token.get_secret_value()), folder)
+        from opsbook.flags.sources.postgres import PostgresSource
+
+        return cls(PostgresSource(settings.require_url("ops")), folder)
+
+    def enabled(self, name: str, user_id: object = None, default: bool = False) -> bool:
+        """Whether the flag is on for that user; `default` for a flag that does not exist."""
+        result = self._evaluate(name, user_id)
+        return default if result is None else result.value
+
+    def evaluate(self, name: str, context: Mapping[str, Any] | None = None) -> Evaluation:
+        """The flag's value with its reason, for a context whose `targetingKey` says who."""
+        try:
+            key = context.get("targetingKey") if context else None
+        except AttributeError:
+            return _INVALID
+        return self._evaluate(name, key) or _NOT_FOUND
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is being served now."""
+        return self._snapshot
+
+    @property
+    def ready(self) -> bool:
+        """Whether the source has been heard in this process; before, memory holds the disk's state or nothing."""
+        return self._ready.is_set()
+
+    def wait_until_ready(self, timeout: float) -> bool:
+        """Wait, at most so many seconds, until the source has been heard."""
+        self.start()
+        return self._ready.wait(timeout)
+
+    def start(self) -> None:
+        """Begin to follow the source; returns at once."""
+        with self._lock:
+            if not self._started:
+                self._started = True
+                self._source.start(self)
+
+    def close(self) -> None:
+        """Stop following; what is in memory is served on."""
+        with self._lock:
+            self._source.stop()
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Be told, in the source's thread, of each new snapshot; gives the undo."""
+        self._listeners = (*self._listeners, listener)
+
+        def unlisten() -> None:
+            self._listeners = tuple(kept for kept in self._listeners if kept is not listener)
+
+        return unlisten
+
+    def receive(self, snapshot: Snapshot) -> None:
+        """Serve this from now on; for the source."""
+        changed = snapshot is not self._snapshot
+        self._snapshot = snapshot
+        self._ready.set()
+        if changed:
+            for listener in self._listeners:
+                listener(snapshot)
+            self._remember(snapshot)
+
+    def _evaluate(self, name: str, key: object) -> Evaluation | None:
+        if not self._started:
+            self.start()
+        try:
+            compiled = self._snapshot.flags.get(name)
+            if compiled is None:
+                return None
+            return evaluate(compiled, key if isinstance(key, str) or key is None else str(key))
+        except Exception:
+            # The promise is that asking never takes the service down, whatever the caller passes.
+            log.exception("flag_evaluation_failed")
+            return _INVALID
+
+    def _remembered(self) -> Snapshot:
+        if self._file is None:
+            return EMPTY
+        try:
+            return read_snapshot(self._file)
+        except FileNotFoundError:
+            return EMPTY
+        except (OSError, SnapshotUnusable) as error:
+            log.warning("flag_snapshot_unusable", error=str(error))
+            return EMPTY
+
+    def _remember(self, snapshot: Snapshot) -> None:
+        if self._file is not None:
+            try:
+                write_snapshot(self._file, snapshot)
+            except OSError as error:
+                log.warning("flag_snapshot_not_written", error=str(error))
+
+    def forget_threads(self) -> None:
+        """In a forked child: serve on from memory, and follow anew when next asked."""
+        self._lock = threading.Lock()
+        self._ready = threading.Event()
+        self._started = False
+        self._source.forget_thread()
+
+
+_alive: weakref.WeakSet[Flags] = weakref.WeakSet()
+
+
+def _forget_threads() -> None:
+    for flags in tuple(_alive):
+        flags.forget_threads()
+
+
+os.register_at_fork(after_in_child=_forget_threads)

@@ -1,0 +1,83 @@
+-- Statements on feature flags.
+
+-- name: list
+-- Every flag by name, archived ones last and only when asked for.
+select * from opsbook.feature_flags
+where %(archived)s or archived_at is null
+order by archived_at is not null, name
+
+-- name: get
+-- One flag.
+select * from opsbook.feature_flags where name = %(name)s
+
+-- name: lock
+-- One flag, held against other writers until the transaction ends.
+select * from opsbook.feature_flags where name = %(name)s for update
+
+-- name: create
+-- A new flag from whichever fields are given; the trigger numbers and records it.
+insert into opsbook.feature_flags
+select (jsonb_populate_record(
+    null::opsbook.feature_flags,
+    jsonb_build_object(
+        'enabled', false, 'kill_switch', false, 'rollout_percentage', 100, 'description', '', 'tags', '[]'::jsonb,
+        'rules', '[]'::jsonb, 'variants', '[]'::jsonb, 'prerequisites', '[]'::jsonb, 'revision', 0,
+        'created_at', now(), 'updated_at', now()
+    ) || %(fields)s
+)).*
+on conflict (name) do nothing
+returning *
+
+-- name: change
+-- The given fields of a flag, the others as they are.
+update opsbook.feature_flags f
+set (enabled, kill_switch, rollout_percentage, description, owner, tags, rules, variants, prerequisites,
+    expires_at, archived_at) = (
+    select n.enabled, n.kill_switch, n.rollout_percentage, n.description, n.owner, n.tags, n.rules, n.variants,
+        n.prerequisites, n.expires_at, n.archived_at
+    from jsonb_populate_record(f, %(fields)s) n
+)
+where f.name = %(name)s
+returning *
+
+-- name: delete
+-- Remove a flag; its history stays and undo brings it back.
+delete from opsbook.feature_flags where name = %(name)s returning *
+
+-- name: history
+-- What a flag has been, newest first.
+select revision, name, action, before, after, changed_at, actor, actor_kind, reason
+from opsbook.feature_flag_revisions
+where name = %(name)s and (%(before_revision)s::bigint is null or revision < %(before_revision)s)
+order by revision desc
+limit %(limit)s
+
+-- name: state_at
+-- What a flag was at a revision: its newest state no younger than that.
+select revision, after
+from opsbook.feature_flag_revisions
+where name = %(name)s and revision <= %(revision)s
+order by revision desc
+limit 1
+
+-- name: last_change
+-- A flag's newest revision, with the state before it.
+select revision, action, before, after
+from opsbook.feature_flag_revisions
+where name = %(name)s
+order by revision desc
+limit 1
+
+-- name: snapshot
+-- Everything a reader needs to evaluate, at one moment, with the revision of that moment.
+select
+    coalesce((select revision from opsbook.revisions where topic = 'flags'), 0) as revision,
+    coalesce((select jsonb_agg(to_jsonb(f) order by f.name) from opsbook.feature_flags f), '[]') as flags
+
+-- name: changes_since
+-- What changed after a revision, oldest first; a null state is a deletion.
+select revision, name, after
+from opsbook.feature_flag_revisions
+where revision > %(revision)s
+order by revision
+limit 1001

@@ -1,0 +1,119 @@
+"""Flags from an `opsbook serve`, as server-sent events over one long response.
+
+On the standard library's HTTP client, in a thread: the kit must not need a web stack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import random
+import ssl
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import closing
+
+import msgspec
+import structlog
+
+from opsbook.core.errors import Invalid
+from opsbook.flags.model import Flag
+from opsbook.flags.snapshot import Snapshot
+from opsbook.flags.sources.interface import Receiver, Source
+
+# The server sends a comment every 10 s; three missed in a row is a dead connection.
+_SILENCE_SECONDS = 30.0
+_FIRST_BACKOFF_SECONDS = 0.2
+_LONGEST_BACKOFF_SECONDS = 15.0
+_LONGEST_LINE_BYTES = 64 * 1024 * 1024
+
+log = structlog.get_logger(__name__)
+
+
+class Delivery(msgspec.Struct):
+    """The data of one event: every flag (`snapshot`), or what changed (`change`; null is a deletion)."""
+
+    revision: int
+    flags: dict[str, Flag | None]
+
+
+class HttpSource(Source):
+    """Follows `GET {url}/api/flags/stream` with a bearer token of scope `flags:read`."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._target = urllib.parse.urlsplit(url)
+        if self._target.scheme not in ("http", "https") or not self._target.hostname:
+            raise Invalid("OPSBOOK_URL is an http:// or https:// address")
+        self._token = token
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def identity(self) -> str:
+        return hashlib.sha256(self._target.netloc.encode()).hexdigest()[:12]
+
+    def start(self, receiver: Receiver) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._run, args=(receiver,), name="opsbook flags", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def forget_thread(self) -> None:
+        self._stop = threading.Event()
+        self._thread = None
+
+    def _run(self, receiver: Receiver) -> None:
+        backoff = _FIRST_BACKOFF_SECONDS
+        whole = True
+        while not self._stop.is_set():
+            try:
+                for delivered in self._deliveries(None if whole else receiver.snapshot.revision):
+                    receiver.receive(_applied(receiver.snapshot, *delivered))
+                    whole, backoff = False, _FIRST_BACKOFF_SECONDS
+                    if self._stop.is_set():
+                        return
+            except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
+                log.warning("flag_stream_lost", error=str(error) or type(error).__name__)
+            # Full jitter: a restarted server must not meet all its clients in the same instant.
+            self._stop.wait(random.uniform(0, backoff))  # noqa: S311
+            backoff = min(_LONGEST_BACKOFF_SECONDS, backoff * 2)
+
+    def _deliveries(self, revision: int | None) -> Iterator[tuple[str, Delivery]]:
+        with closing(self._connection()) as connection:
+            headers = {"Authorization": f"Bearer {self._token}", "Accept": "text/event-stream"}
+            if revision is not None:
+                headers["Last-Event-ID"] = str(revision)
+            connection.request("GET", f"{self._target.path.rstrip('/')}/api/flags/stream", headers=headers)
+            response = connection.getresponse()
+            if response.status != http.HTTPStatus.OK:
+                raise http.client.HTTPException(f"the flag stream answered {response.status}")
+            yield from _events(response)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port = self._target.hostname or "", self._target.port
+        if self._target.scheme == "https":
+            return http.client.HTTPSConnection(
+                host, port, timeout=_SILENCE_SECONDS, context=ssl.create_default_context()
+            )
+        return http.client.HTTPConnection(host, port, timeout=_SILENCE_SECONDS)
+
+
+def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, Delivery]]:
+    """The stream's events (WHATWG HTML, 9.2.6), of which ours have one data line each."""
+    kind = ""
+    while line := response.readline(_LONGEST_LINE_BYTES):
+        name, _, value = line.rstrip(b"\r\n").partition(b": ")
+        if name == b"event":
+            kind = value.decode()
+        elif name == b"data" and kind in ("snapshot", "change"):
+            yield kind, msgspec.json.decode(value, type=Delivery)
+
+
+def _applied(held: Snapshot, kind: str, delivered: Delivery) -> Snapshot:
+    if kind == "snapshot":
+        return Snapshot.of(delivered.revision, (flag for flag in delivered.flags.values() if flag))
+    return held.changed(delivered.revision, delivered.flags)

@@ -1,0 +1,57 @@
+"""`opsbook serve` and `opsbook worker`: the control plane and its jobs on databases that are already there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from opsbook.core.log import set_up_logging
+from opsbook.core.settings import load_settings
+
+_GRACEFUL_SHUTDOWN_SECONDS = 3
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
+) -> None:
+    """Serve the API and the console beside the service, on OPSBOOK_DATABASE_URL.
+
+    Example: OPSBOOK_DATABASE_URL=postgresql://… opsbook serve --port 8100
+    """
+    import uvicorn
+
+    from opsbook.chapters import CHAPTERS
+    from opsbook.core.schema import apply_schema
+
+    settings = load_settings()
+    set_up_logging(settings.log_level)
+    apply_schema(settings.require_url("ops"), CHAPTERS)
+    uvicorn.run(
+        "opsbook.server:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=_GRACEFUL_SHUTDOWN_SECONDS,
+    )
+
+
+def worker() -> None:
+    """Run background and periodic jobs until stopped; any number of workers may run.
+
+    Example: OPSBOOK_DATABASE_URL=postgresql://… opsbook worker
+    """
+    from opsbook.chapters import CHAPTERS
+    from opsbook.core.jobs import run_worker
+    from opsbook.core.schema import apply_schema
+
+    settings = load_settings()
+    set_up_logging(settings.log_level)
+    apply_schema(settings.require_url("ops"), CHAPTERS)
+    asyncio.run(run_worker(settings, CHAPTERS))

@@ -1,0 +1,147 @@
+"""The server: every chapter's routes and pages in one ASGI app, alone or in front of a service's own.
+
+`create_app` is what `opsbook serve` runs. `install` puts the same app in front of a FastAPI
+or Starlette service: our paths go to it, untouched by the service's middleware, and everything
+else goes to the service, untouched by ours.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from opsbook.chapters import CHAPTERS
+from opsbook.core.bus import Bus
+from opsbook.core.http.context import RequestContext
+from opsbook.core.http.problems import install_problems
+from opsbook.core.log import set_up_logging
+from opsbook.core.postgres.connect import make_pool
+from opsbook.core.runtime import Runtime
+from opsbook.core.settings import Settings, load_settings
+from opsbook.flags import Flags, PostgresSource
+from opsbook.monitoring import HealthMonitor
+from opsbook.web.errors import install_error_pages
+from opsbook.web.pages import router as web_router
+
+_PATHS = frozenset({"/api/openapi.json", "/api/health", "/api/livez", "/api/readyz", "/ops"})
+_PREFIXES = ("/api/monitoring/", "/api/admin/", "/api/cron/", "/api/flags/", "/ofrep/", "/ops/")
+
+Check = Callable[[], Any]
+
+
+class Opsbook:
+    """A process's Opsbook: the kit's levers in `flags`, checks of one's own by `check`."""
+
+    def __init__(self, settings: Settings, pool: object | None = None) -> None:
+        url = settings.require_url("ops")
+        key = settings.secret_key.get_secret_value().encode() if settings.secret_key else secrets.token_bytes(32)
+        self.runtime = Runtime(settings, CHAPTERS, make_pool(url, "opsbook"), Bus(url), key)
+        self.flags = Flags(PostgresSource(url, self.runtime.bus), settings.home / "snapshots")
+        self.health = HealthMonitor()
+        self.health.ready_when("flags", lambda: self.flags.ready)
+        if pool is not None:
+            self.health.watch_pool(pool)
+        self.runtime.put(self.flags)
+        self.runtime.put(self.health)
+        self.app: ASGIApp = RequestContext(_control_plane(self.runtime))
+
+    def check(self, name: str, *, critical: bool = False) -> Callable[[Check], Check]:
+        """A health check of one's own, as a decorator: a function, async or not, that raises when it is not well."""
+
+        def added(function: Check) -> Check:
+            self.health.add(name, function, critical=critical)
+            return function
+
+        return added
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything that lives while the server does."""
+        async with AsyncExitStack() as stack:
+            await self.runtime.pool.open(wait=False)
+            stack.push_async_callback(self.runtime.pool.close, timeout=2.0)
+            self.flags.start()
+            stack.callback(self.runtime.bus.stop)
+            for chapter in CHAPTERS:
+                if lifespan := chapter.lifespan():
+                    await stack.enter_async_context(lifespan(self.runtime))
+            yield
+
+
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """The control plane alone, as `opsbook serve` runs it.
+
+    Raises:
+        NotConfigured: No ops database is known.
+    """
+    settings = settings or load_settings()
+    set_up_logging(settings.log_level)
+    app = Starlette()
+    install(app, settings=settings)
+    return app
+
+
+def install(app: Starlette, *, settings: Settings | None = None, pool: object | None = None) -> Opsbook:
+    """Put Opsbook in front of a FastAPI or Starlette app: health, levers and console in its process.
+
+    Call it last, so that no other middleware stands before the levers. `pool` is the service's
+    own connection pool, of SQLAlchemy or psycopg, which health then watches.
+
+    Raises:
+        NotConfigured: No ops database is known.
+    """
+    book = Opsbook(settings or load_settings(), pool)
+    app.add_middleware(Front, book=book)
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(service: Any) -> AsyncIterator[Any]:
+        async with book.running(), inner(service) as state:
+            yield state
+
+    app.router.lifespan_context = lifespan
+    return book
+
+
+class Front:
+    """Pure ASGI: Opsbook's paths to Opsbook, all others to the service."""
+
+    def __init__(self, app: ASGIApp, book: Opsbook) -> None:
+        self._service = app
+        self._opsbook = book.app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            if path in _PATHS or path.startswith(_PREFIXES):
+                await self._opsbook(scope, receive, send)
+                return
+        await self._service(scope, receive, send)
+
+
+def _control_plane(runtime: Runtime) -> FastAPI:
+    app = FastAPI(
+        title="Opsbook",
+        summary="The operations runbook of a Postgres-backed web service.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.opsbook = runtime
+    install_problems(app)
+    install_error_pages(app)
+    console = APIRouter(include_in_schema=False)
+    console.include_router(web_router, prefix="/ops")
+    for chapter in runtime.chapters:
+        if router := chapter.router():
+            app.include_router(router)
+        if pages := chapter.pages_router():
+            console.include_router(pages, prefix="/ops")
+    app.include_router(console)
+    return app
