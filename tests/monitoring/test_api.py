@@ -98,3 +98,10 @@ async def test_the_routes_are_described_for_machines(databases: Databases) -> No
         paths = here.app.openapi()["paths"]
         assert set(paths) == {"/api/health", "/api/monitoring/health", "/api/livez", "/api/readyz"}
         assert set(paths["/api/health"]["get"]["responses"]) == {"200", "503"}
+
+
+async def test_a_server_may_be_started_again(databases: Databases) -> None:
+    monitor = HealthMonitor()
+    for _ in range(2):
+        async with served(monitor, **databases.settings) as here:
+            assert (await here.client.get("/api/health")).json()["status"] == "ok"

@@ -38,6 +38,8 @@ def monitor_of(request: Request) -> HealthMonitor:
 
 async def caller(request: Request) -> Identity | None:
     """Who asks; None where that is unknown, or cannot be found out in time."""
+    if "authorization" not in request.headers and "cookie" not in request.headers:
+        return None
     task = asyncio.ensure_future(identify(request))
     await asyncio.wait({task}, timeout=IDENTIFY_SECONDS)
     if task.done():

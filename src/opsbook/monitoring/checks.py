@@ -37,19 +37,24 @@ _SLOW_INTERVAL = 10.0
 
 @asynccontextmanager
 async def standard_checks(monitor: HealthMonitor, settings: Settings) -> AsyncIterator[None]:
-    """Add the checks to a monitor; their connections close when the context does.
+    """Add the checks to a monitor; they and their connections go when the context does.
 
     Only the service database is critical. Without the ops database the levers cannot be
     pulled, but the service works on from its last known flags: that is degraded, not down,
     and must not take it out of a load balancer.
     """
     async with AsyncExitStack() as stack:
+
+        def add(name: str, function: AnyCheckFunction, *, critical: bool = False, interval: float = 0.5) -> None:
+            monitor.add(name, function, critical=critical, interval=interval)
+            stack.callback(monitor.remove, name)
+
         for name, which, critical in _DATABASES:
-            monitor.add(name, _database(settings, which, stack), critical=critical)
-        monitor.add("migrations", _migrations(settings), interval=_SLOW_INTERVAL)
-        monitor.add("worker", _worker(settings), interval=_SLOW_INTERVAL)
-        monitor.add("redis", await _redis(settings, stack))
-        monitor.add("supabase", await _supabase(settings, stack), interval=_OUTSIDE_INTERVAL)
+            add(name, _database(settings, which, stack), critical=critical)
+        add("migrations", _migrations(settings), interval=_SLOW_INTERVAL)
+        add("worker", _worker(settings), interval=_SLOW_INTERVAL)
+        add("redis", await _redis(settings, stack))
+        add("supabase", await _supabase(settings, stack), interval=_OUTSIDE_INTERVAL)
         yield
 
 

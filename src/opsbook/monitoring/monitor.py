@@ -70,6 +70,13 @@ class HealthMonitor:
         if self._running:
             self._begin(self._checks[name])
 
+    def remove(self, name: str) -> None:
+        """Check something no more; nothing happens where there is no such check."""
+        self._checks.pop(name, None)
+        self._watches.pop(name, None)
+        if task := self._tasks.pop(name, None):
+            task.cancel()
+
     def watch_pool(self, pool: object) -> None:
         """Report this pool's figures, and warn while it is exhausted.
 
@@ -95,11 +102,11 @@ class HealthMonitor:
         return tuple(waiting)
 
     def report(self) -> Report:
-        """How everything is, by the last measurements; touches nothing but memory."""
+        """How everything is, by the last measurements, what is critical first; touches nothing but memory."""
         clock = time.monotonic()
         results = tuple(
             understand(check, watch.last if (watch := self._watches.get(name)) else None, clock)
-            for name, check in self._checks.items()
+            for name, check in sorted(self._checks.items(), key=lambda item: not item[1].critical)
         )
         return Report(overall(results), results, self.pool(), datetime.now(UTC))
 
