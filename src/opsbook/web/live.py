@@ -1,0 +1,97 @@
+"""Server-sent events that tell an open page which of its parts are out of date.
+
+An event carries a topic and a revision (for `health`, the overall standing); the page then
+fetches what it shows. Source of the format: WHATWG HTML, "Server-sent events".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import psycopg
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import StreamingResponse
+from psycopg_pool import PoolTimeout
+
+from opsbook.core.access import Identity, Role
+from opsbook.core.http.identity import session_identity, signed_in
+from opsbook.core.runtime import Runtime, runtime_of
+from opsbook.web.frame import standing
+
+if TYPE_CHECKING:
+    from opsbook.core.bus import Bus, SyncConnection
+
+TOPICS = ("flags", "audit", "access")
+_STANDING_SECONDS = 0.5
+_HEARTBEAT_SECONDS = 15.0
+_RECONNECT_MILLISECONDS = 1000
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/live")
+async def live(request: Request, _: Annotated[Identity, Depends(signed_in(Role.VIEWER))]) -> StreamingResponse:
+    """Events for as long as the page is open and its person signed in."""
+    return StreamingResponse(
+        _events(request, runtime_of(request)),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(request: Request, runtime: Runtime) -> AsyncIterator[str]:
+    yield f"retry: {_RECONNECT_MILLISECONDS}\n\n"
+    told: str | None = None
+    check_at = time.monotonic() + _HEARTBEAT_SECONDS
+    with _revisions(runtime.bus) as revisions:
+        while True:
+            now = standing(runtime)
+            if now != told:
+                told = now
+                yield _event("health", now)
+            if time.monotonic() >= check_at:
+                check_at = time.monotonic() + _HEARTBEAT_SECONDS
+                if await _is_signed_out(request):
+                    yield _event("signed-out", "")
+                    return
+                yield ": still here\n\n"
+            try:
+                topic, revision = await asyncio.wait_for(revisions.get(), _STANDING_SECONDS)
+            except TimeoutError:
+                continue
+            yield _event(topic, str(revision))
+
+
+@contextmanager
+def _revisions(bus: Bus) -> Iterator[asyncio.Queue[tuple[str, int]]]:
+    """What the bus's thread hears, handed to this event loop."""
+    heard: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def listener(topic: str) -> Callable[[SyncConnection, int], None]:
+        def hear(_: SyncConnection, revision: int) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(heard.put_nowait, (topic, revision))
+
+        return hear
+
+    with ExitStack() as subscriptions:
+        for topic in TOPICS:
+            subscriptions.callback(bus.subscribe(topic, listener(topic)))
+        yield heard
+
+
+async def _is_signed_out(request: Request) -> bool:
+    """Whether the session has ended meanwhile; a database that does not answer ends nobody's."""
+    try:
+        return await session_identity(request) is None
+    except (psycopg.Error, PoolTimeout):
+        return False
+
+
+def _event(topic: str, data: str) -> str:
+    return f"event: {topic}\ndata: {data}\n\n"
