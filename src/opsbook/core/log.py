@@ -24,7 +24,8 @@ def set_up_logging(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     renderers: list[structlog.types.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        # Plain, since a rich traceback shows local variables, secrets among them, and takes seconds.
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if readable
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
