@@ -99,7 +99,7 @@ class Creation:
         said = self._said.read().decode(errors="replace")
         if says_disk_full(said):
             raise disk_full(self._data.parent)
-        raise ClusterFailed(f"initdb could not make {self._data}:\n{said.strip()[-5000:]}")
+        raise ClusterFailed(f"initdb could not make {self._data}:\n{said.strip()[-1000:]}")
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +128,7 @@ def _initdb(binaries: Binaries, data: Path, password: Path, max_connections: str
 
 def _password_file(account: Account, password: str) -> Path:
     """A short-lived file that the account may read: initdb takes the password neither from a pipe nor an argument."""
-    with tempfile.NamedTemporaryFile("w", prefix="opsbook-", delete=False, encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile("w", prefix="opsbook-password-", delete=False, encoding="utf-8") as file:
         file.write(password + "\n")
     path = Path(file.name)
     account.own(path)

@@ -154,7 +154,7 @@ def disk_full(folder: Path) -> DiskFull:
 
 def says_disk_full(log: str) -> bool:
     """Whether a program's own words are that the disk, or a quota, is full; its locale is C."""
-    return "No space left on device" in log or "Disk quota exceeded" in log
+    return any(sign in log for sign in ("No space left on device", "Disk quota exceeded", "Check free disk space"))
 
 
 class HomeLock:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from opsbook.core.postgres.binaries import Binaries
 from opsbook.core.postgres.errors import ClusterFailed
 from opsbook.core.postgres.home import SIGN_IN, ClusterName, Home, disk_full, says_disk_full
@@ -90,11 +92,20 @@ class Server:
             time.sleep(0.02)
 
     def publish(self) -> str:
-        """Provision a new cluster, write down the address if it is new, and return it."""
+        """Provision a new cluster, write down the address if it is new, and return it.
+
+        Raises:
+            DiskFull: There is no room for it.
+            ClusterFailed: The server refused a statement.
+        """
         if not self.home.read(f"{self.name}.url"):
             self.progress(f"preparing the {self.name} database")
             password = self.home.password(self.name, SIGN_IN[self.name][0])
-            provision(self.name, self.home.url(self.name, self.port, superuser=True, database="postgres"), password)
+            superuser_url = self.home.url(self.name, self.port, superuser=True, database="postgres")
+            try:
+                provision(self.name, superuser_url, password)
+            except psycopg.Error as error:
+                raise self._failure(f"could not be prepared ({str(error).strip()})") from error
         url = self.home.url(self.name, self.port)
         if self.home.read(f"{self.name}.url") != url:
             self.home.write(f"{self.name}.url", url + "\n")
