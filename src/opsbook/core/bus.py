@@ -96,7 +96,8 @@ class Bus:
         while not self._stop.is_set():
             if time.monotonic() - self._heard_at >= _CHECK_SECONDS:
                 self._check_revisions(connection)
-            for notification in connection.notifies(timeout=_CHECK_SECONDS, stop_after=1):
+            # As a list: the generator holds the connection's lock, which a subscriber's query needs.
+            for notification in list(connection.notifies(timeout=_CHECK_SECONDS, stop_after=1)):
                 topic, _, revision = notification.payload.rpartition(":")
                 if revision.isdigit():
                     self._hear(connection, topic, int(revision))
