@@ -26,7 +26,7 @@ _NOT_COPIED = shutil.ignore_patterns("__pycache__", ".temp", ".branches")
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder; made if need be.")] = Path(),
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder; made if need be.")] = Path(),
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:

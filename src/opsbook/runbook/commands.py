@@ -14,7 +14,7 @@ from opsbook.runbook.execute import Outcome, execute
 from opsbook.runbook.parse import Runbook, Step, read_runbook
 from opsbook.runbook.prove import prove
 
-app = typer.Typer(no_args_is_help=True, help="List, show, run and prove the steps of RUNBOOK.md.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, run and prove the steps of RUNBOOK.md.")
 
 FileOption = Annotated[Path, typer.Option("--file", "-f", help="The runbook.", envvar="OPSBOOK_RUNBOOK")]
 NameArgument = Annotated[
@@ -34,7 +34,7 @@ def list_steps(file: FileOption = RUNBOOK, json: JsonOption = False) -> None:
     if json:
         console.print_json([_described(step) for step in steps])
         return
-    rows = [(step.name, step.language, f"{file}:{step.line}", " › ".join(step.headings)) for step in steps]
+    rows = [(step.name, step.language, f"{file.name}:{step.line}", " › ".join(step.headings)) for step in steps]
     console.print_table(["step", "language", "line", "where"], rows, empty=f"{file} has no block that can be run")
 
 
