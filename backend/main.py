@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from fastapi import Depends, FastAPI
 
 import opsbook
 from backend.body_limit import BodyLimit
-from backend.config import settings
+from backend.config import PROJECT, settings
 from backend.database import engine
 from backend.problems import documented, handle_problems
 from backend.rate_limit import rate_limited
@@ -38,6 +39,8 @@ for routes in (auth, events, sessions, digest):
         routes.router, dependencies=[Depends(rate_limited)], responses=documented(400, 413, 422, 429, 503)
     )
 
+os.chdir(PROJECT)  # where Opsbook looks for .env, .opsbook and supabase/, whichever way we were started
+
 # Health, feature flags and the console at /ops, in this process; last, so that nothing above stands before them.
-book = opsbook.install(app, pool=engine)
+book = opsbook.install(app, pool=engine, folder=PROJECT)
 app.state.book = book

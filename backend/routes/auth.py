@@ -27,13 +27,27 @@ Email = Annotated[str, StringConstraints(max_length=254, pattern=_ADDRESS), Afte
 """Length by RFC 5321, in lower case, as Supabase keeps addresses; whether it exists is for a mail to find out."""
 
 
+def encodable(password: SecretStr) -> SecretStr:
+    """The password as it is.
+
+    Raises:
+        ValueError: It holds half a surrogate pair, which JSON can carry and no encoding can.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in password.get_secret_value()):
+        raise ValueError("holds half a surrogate pair")
+    return password
+
+
+Password = Annotated[SecretStr, Field(max_length=256), AfterValidator(encodable)]
+
+
 class NewAccount(BaseModel):
     """The body of a sign-up."""
 
     model_config = ConfigDict(extra="forbid")
 
     email: Email
-    password: Annotated[SecretStr, Field(min_length=12, max_length=256)]
+    password: Annotated[Password, Field(min_length=12)]
 
 
 class Credentials(BaseModel):
@@ -42,7 +56,7 @@ class Credentials(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     email: Email
-    password: Annotated[SecretStr, Field(max_length=256)]
+    password: Password
 
 
 class Person(BaseModel):
