@@ -42,7 +42,7 @@ def start_service(service_url: str, ops_url: str) -> Iterator[Callable[..., http
         def start(**environment: str) -> httpx.Client:
             known = {"DATABASE_URL": service_url, "OPSBOOK_DATABASE_URL": ops_url, "SECRET_KEY": secrets.token_hex(32)}
             roomy = {"RATE_LIMIT_PER_MINUTE": "100000", "RATE_LIMIT_PER_HOUR": "100000"}
-            base = stack.enter_context(_serving({**known, **roomy, **environment}))
+            base = stack.enter_context(serving("backend.main:app", PROJECT, {**known, **roomy, **environment}))
             return stack.enter_context(httpx.Client(base_url=base, timeout=30))
 
         yield start
@@ -71,11 +71,23 @@ def sign_up(service: httpx.Client) -> Iterator[Callable[[], Person]]:
         yield make
 
 
+@pytest.fixture
+def start_in_folder() -> Iterator[Callable[[str, Path], httpx.Client]]:
+    """Starts an app by its name in a folder, with nothing in the environment; a client for it."""
+    with ExitStack() as stack:
+
+        def start(app: str, folder: Path) -> httpx.Client:
+            return stack.enter_context(httpx.Client(base_url=stack.enter_context(serving(app, folder, {})), timeout=30))
+
+        yield start
+
+
 @contextmanager
-def _serving(environment: dict[str, str]) -> Iterator[str]:
+def serving(app: str, folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """A process that serves an app from a folder, for as long as the context lasts; its address."""
     port = _free_port()
-    command = [sys.executable, "-m", "uvicorn", "backend.main:app", "--port", str(port), "--log-level", "warning"]
-    process = subprocess.Popen(command, cwd=PROJECT, env={**os.environ, **environment})
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning"]
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **environment})
     try:
         base = f"http://127.0.0.1:{port}"
         _wait_until_answering(base, process)
