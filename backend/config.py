@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     """How long a request waits for a connection before it is answered 503."""
     database_statement_timeout_seconds: Annotated[int, Field(ge=1)] = 8
     """How long one statement of a request may run; Supabase gives its signed-in users as much."""
+
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)] = "INFO"
+    """Least severe level that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL."""
 
     session_lifetime_seconds: Annotated[int, Field(ge=0)] = 7 * 24 * 3600
     """How long a sign-in is good for."""

@@ -31,6 +31,8 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     engine.dispose()
 
 
+opsbook.set_up_logging(settings.log_level)
+
 app = FastAPI(title="Reference service", lifespan=lifespan, docs_url=None, redoc_url=None)
 app.add_middleware(BodyLimit)
 handle_problems(app)

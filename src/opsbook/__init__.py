@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from opsbook.core.log import set_up_logging
     from opsbook.flags.client import Flags
     from opsbook.server import Opsbook, create_app, install
 
-__all__ = ["Flags", "Opsbook", "create_app", "install"]
+__all__ = ["Flags", "Opsbook", "create_app", "install", "set_up_logging"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -20,6 +21,7 @@ _HOMES = {
     "Opsbook": "opsbook.server",
     "create_app": "opsbook.server",
     "install": "opsbook.server",
+    "set_up_logging": "opsbook.core.log",
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -87,16 +88,23 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     return app
 
 
-def install(app: Starlette, *, settings: Settings | None = None, pool: object | None = None) -> Opsbook:
+def install(
+    app: Starlette, *, pool: object | None = None, folder: Path | None = None, settings: Settings | None = None
+) -> Opsbook:
     """Put Opsbook in front of a FastAPI or Starlette app: health, levers and console in its process.
 
-    Call it last, so that no other middleware stands before the levers. `pool` is the service's
-    own connection pool, of SQLAlchemy or psycopg, which health then watches.
+    Call it last, so that no other middleware stands before the levers.
+
+    Args:
+        app: The service.
+        pool: Its connection pool, or SQLAlchemy engine, which health then watches.
+        folder: The project's folder, where `.env` and `.opsbook` lie; the working folder where left out.
+        settings: All of the configuration, instead of the environment's.
 
     Raises:
         NotConfigured: No ops database is known.
     """
-    book = Opsbook(settings or load_settings(), pool)
+    book = Opsbook(settings or load_settings(folder), pool)
     app.add_middleware(Front, book=book)
     inner = app.router.lifespan_context
 

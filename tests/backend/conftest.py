@@ -35,12 +35,19 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def start_service(service_url: str, ops_url: str) -> Iterator[Callable[..., httpx.Client]]:
+def start_service(
+    service_url: str, ops_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., httpx.Client]]:
     """Starts a process of the service with settings by environment variable; a client for it."""
     with ExitStack() as stack:
 
         def start(**environment: str) -> httpx.Client:
-            known = {"DATABASE_URL": service_url, "OPSBOOK_DATABASE_URL": ops_url, "SECRET_KEY": secrets.token_hex(32)}
+            known = {
+                "DATABASE_URL": service_url,
+                "OPSBOOK_DATABASE_URL": ops_url,
+                "OPSBOOK_HOME": str(tmp_path_factory.mktemp("home")),
+                "SECRET_KEY": secrets.token_hex(32),
+            }
             roomy = {"RATE_LIMIT_PER_MINUTE": "100000", "RATE_LIMIT_PER_HOUR": "100000"}
             base = stack.enter_context(serving("backend.main:app", PROJECT, {**known, **roomy, **environment}))
             return stack.enter_context(httpx.Client(base_url=base, timeout=30))

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import psycopg
-import structlog
 from psycopg.rows import TupleRow
 
+from opsbook.core.log import get_logger
 from opsbook.core.postgres.connect import parameters
 
 SyncConnection: TypeAlias = psycopg.Connection[TupleRow]
@@ -31,7 +31,7 @@ NEW_CONNECTION = 0
 _CHECK_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 2.0
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Bus:

@@ -111,7 +111,7 @@ def fail(error: OpsbookError) -> int:
 
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
-        return dict(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return dict(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
     return str(value)

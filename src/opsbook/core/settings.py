@@ -22,9 +22,7 @@ Database = Literal["ops", "service"]
 class Settings(BaseSettings):
     """The configuration of one Opsbook process."""
 
-    model_config = SettingsConfigDict(
-        env_file=(".env", ".env.local"), extra="ignore", frozen=True, env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     ops_database_url: SecretStr | None = Field(
         None,
@@ -132,10 +130,32 @@ class Settings(BaseSettings):
         return embedded_urls(self.home)
 
 
-def load_settings(**overrides: object) -> Settings:
-    """The settings of this process, with overrides by field name."""
+def load_settings(folder: Path | None = None, **overrides: object) -> Settings:
+    """The settings of this process, with overrides by field name.
+
+    Args:
+        folder: Where `.env`, `.env.local` and a relative OPSBOOK_HOME lie; the working folder where left out.
+        overrides: Values that beat the environment's.
+
+    Raises:
+        pydantic.ValidationError: A variable has a value that makes no sense.
+    """
     # By their variables' names: accepting field names would also read `home` from $HOME, and `url` from $URL.
-    return Settings(**{_variable(name): value for name, value in overrides.items()})  # pyright: ignore[reportArgumentType]
+    given = {_variable(name): value for name, value in overrides.items()}
+    place = folder or Path()
+    settings = Settings(_env_file=(place / ".env", place / ".env.local"), **given)  # pyright: ignore[reportCallIssue]
+    return settings.model_copy(update=_from_home(settings, place / settings.home))
+
+
+def _from_home(settings: Settings, home: Path) -> dict[str, object]:
+    """The home as found from here, and the secrets that `opsbook up` keeps in it, where none is set."""
+    from opsbook.core.postgres.home import Home
+
+    kept: dict[str, object] = {"home": home}
+    for field, file in (("admin_token", "admin-token"), ("secret_key", "secret-key")):
+        if getattr(settings, field) is None and (secret := Home(home).read(file)):
+            kept[field] = SecretStr(secret)
+    return kept
 
 
 def _variable(field_name: str) -> str:

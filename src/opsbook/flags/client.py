@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import structlog
-
+from opsbook.core.log import get_logger
 from opsbook.flags.evaluation import ERROR, FLAG_NOT_FOUND, INVALID_CONTEXT, Evaluation, evaluate
 from opsbook.flags.snapshot import EMPTY, Snapshot, SnapshotUnusable, read_snapshot, write_snapshot
 from opsbook.flags.sources.interface import Source
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _NOT_FOUND = Evaluation(False, None, ERROR, FLAG_NOT_FOUND)
 _INVALID = Evaluation(False, None, ERROR, INVALID_CONTEXT)

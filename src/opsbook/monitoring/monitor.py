@@ -9,9 +9,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import cast
 
-import structlog
-
 from opsbook.core.errors import Conflict
+from opsbook.core.log import get_logger
 from opsbook.monitoring.health import Check, CheckFunction, Finding, Report, Status, overall, understand
 from opsbook.monitoring.pool import PoolStatus, pool_status
 from opsbook.monitoring.threads import run_in_thread
@@ -25,7 +24,7 @@ Listener = Callable[[Report], None]
 FIRST_RESULTS_SECONDS = 1.2
 """How long a start waits for first results: a little more than the usual deadline."""
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class HealthMonitor:

@@ -16,11 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from opsbook.core.http.problems import problem_response
+from opsbook.core.log import get_logger
 
 MOST_BODY_BYTES = 1024 * 1024
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9_.:-]{8,128}")
 
-log = structlog.get_logger("opsbook.http")
+log = get_logger("opsbook.http")
 
 
 class BodyTooLarge(HTTPException):

@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import psycopg
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from psycopg_pool import PoolTimeout
@@ -18,8 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from opsbook.core.errors import OpsbookError, TooManyRequests
+from opsbook.core.log import get_logger
 
-log = structlog.get_logger("opsbook.http")
+log = get_logger("opsbook.http")
 
 _RETRY_SECONDS = 2
 

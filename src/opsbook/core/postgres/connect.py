@@ -71,7 +71,7 @@ async def connect(url: str, application_name: str) -> AsyncIterator[Connection]:
         Unavailable: The database does not answer.
     """
     try:
-        connection = await AsyncConnection.connect(
+        connection = await AsyncConnection[DictRow].connect(
             url, autocommit=True, row_factory=dict_row, **parameters(application_name)
         )
     except psycopg.OperationalError as error:

@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from opsbook.core.errors import OpsbookError
+from opsbook.core.log import get_logger
 from opsbook.core.supervision.processes import Process, StopStep, kill_session, stop
 from opsbook.core.supervision.signals import Signals
 
@@ -20,7 +19,7 @@ LONGEST_PAUSE_SECONDS = 10.0
 STEADY_SECONDS = 30.0
 """A child that lived this long is taken to be well: its next restart waits the first, shortest pause again."""
 
-_log = structlog.stdlib.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 @dataclass(slots=True)

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import msgspec
-import structlog
 
 from opsbook.core.errors import Invalid
+from opsbook.core.log import get_logger
 from opsbook.flags.model import Flag
 from opsbook.flags.snapshot import Snapshot
 from opsbook.flags.sources.interface import Receiver, Source
@@ -28,7 +28,7 @@ _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 15.0
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Delivery(msgspec.Struct):
