@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -47,7 +48,7 @@ class Bus:
         self._heard_at = 0.0
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> Callable[[], None]:
-        """Be called on each newer revision, and once after each (re)connection; gives the undo."""
+        """Be called on each new revision, and once after each (re)connection; gives the undo."""
         self._subscribers.setdefault(topic, []).append(subscriber)
         return lambda: self._subscribers[topic].remove(subscriber)
 
@@ -83,6 +84,9 @@ class Bus:
                     self._listen(connection)
             except psycopg.Error as error:
                 log.warning("bus_disconnected", error=type(error).__name__)
+            except Exception:
+                # A thread that ended would leave the process deaf for ever.
+                log.exception("bus_failed")
             attempt += 1
             # Full jitter, so that fifty workers do not all return to a restarted server at once.
             self._stop.wait(random.uniform(0.05, min(_LONGEST_BACKOFF_SECONDS, 0.1 * 2**attempt)))  # noqa: S311
@@ -98,9 +102,9 @@ class Bus:
                 self._check_revisions(connection)
             # As a list: the generator holds the connection's lock, which a subscriber's query needs.
             for notification in list(connection.notifies(timeout=_CHECK_SECONDS, stop_after=1)):
-                topic, _, revision = notification.payload.rpartition(":")
-                if revision.isdigit():
-                    self._hear(connection, topic, int(revision))
+                # Whoever may connect may notify: what is not of our form is none of ours.
+                if heard := re.fullmatch(r"(.+):([0-9]{1,18})", notification.payload):
+                    self._hear(connection, heard[1], int(heard[2]))
 
     def _check_revisions(self, connection: SyncConnection) -> None:
         rows = connection.execute("select topic, revision from opsbook.revisions").fetchall()
@@ -109,7 +113,8 @@ class Bus:
             self._hear(connection, topic, revision)
 
     def _hear(self, connection: SyncConnection, topic: str, revision: int) -> None:
-        if revision > self._newest.get(topic, -1):
+        # Other than the last, not greater: an invented notification must not deafen us to the true ones after it.
+        if revision != self._newest.get(topic):
             self._tell(connection, topic, revision)
 
     def _tell(self, connection: SyncConnection, topic: str, revision: int) -> None:
@@ -121,4 +126,4 @@ class Bus:
             except Exception:
                 # One subscriber's defect must not deafen the others, nor end the thread.
                 log.exception("bus_subscriber_failed", topic=topic, revision=revision, process=os.getpid())
-        self._newest[topic] = max(revision, self._newest.get(topic, 0))
+        self._newest[topic] = revision

@@ -15,7 +15,8 @@ from typing import Any
 
 from opsbook.core.log import get_logger
 from opsbook.flags.evaluation import ERROR, FLAG_NOT_FOUND, INVALID_CONTEXT, Evaluation, evaluate
-from opsbook.flags.snapshot import EMPTY, Snapshot, SnapshotUnusable, read_snapshot, write_snapshot
+from opsbook.flags.keeper import Keeper
+from opsbook.flags.snapshot import Snapshot
 from opsbook.flags.sources.interface import Source
 
 log = get_logger(__name__)
@@ -31,8 +32,8 @@ class Flags:
 
     def __init__(self, source: Source, folder: Path | None = None) -> None:
         self._source = source
-        self._file = folder / f"flags-{source.identity}.json" if folder else None
-        self._snapshot = self._remembered()
+        self._keeper = Keeper(folder / f"flags-{source.identity}.json" if folder else None)
+        self._snapshot = self._keeper.remembered()
         self._listeners: tuple[Listener, ...] = ()
         self._started = False
         self._ready = threading.Event()
@@ -66,8 +67,9 @@ class Flags:
     def evaluate(self, name: str, context: Mapping[str, Any] | None = None) -> Evaluation:
         """The flag's value with its reason, for a context whose `targetingKey` says who."""
         try:
-            key = context.get("targetingKey") if context else None
-        except AttributeError:
+            key = context.get("targetingKey") if context is not None else None
+        except Exception:
+            # As for a flag: whatever the caller passes, asking never takes the service down.
             return _INVALID
         return self._evaluate(name, key) or _NOT_FOUND
 
@@ -97,6 +99,7 @@ class Flags:
         """Stop following; what is in memory is served on."""
         with self._lock:
             self._source.stop()
+        self._keeper.flush()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Be told, in the source's thread, of each new snapshot; gives the undo."""
@@ -114,45 +117,35 @@ class Flags:
         self._ready.set()
         if changed:
             for listener in self._listeners:
-                listener(snapshot)
-            self._remember(snapshot)
+                self._tell(listener, snapshot)
+            self._keeper.keep(snapshot)
+
+    def _tell(self, listener: Listener, snapshot: Snapshot) -> None:
+        try:
+            listener(snapshot)
+        except Exception:
+            # One listener's defect must neither silence the others nor end the source's thread.
+            log.exception("flag_listener_failed")
 
     def _evaluate(self, name: str, key: object) -> Evaluation | None:
-        if not self._started:
-            self.start()
         try:
+            if not self._started:
+                self.start()
             compiled = self._snapshot.flags.get(name)
             if compiled is None:
                 return None
             return evaluate(compiled, key if isinstance(key, str) or key is None else str(key))
-        except Exception:
+        except Exception as error:
             # The promise is that asking never takes the service down, whatever the caller passes.
-            log.exception("flag_evaluation_failed")
+            log.warning("flag_evaluation_failed", error=type(error).__name__)
             return _INVALID
-
-    def _remembered(self) -> Snapshot:
-        if self._file is None:
-            return EMPTY
-        try:
-            return read_snapshot(self._file)
-        except FileNotFoundError:
-            return EMPTY
-        except (OSError, SnapshotUnusable) as error:
-            log.warning("flag_snapshot_unusable", error=str(error))
-            return EMPTY
-
-    def _remember(self, snapshot: Snapshot) -> None:
-        if self._file is not None:
-            try:
-                write_snapshot(self._file, snapshot)
-            except OSError as error:
-                log.warning("flag_snapshot_not_written", error=str(error))
 
     def forget_threads(self) -> None:
         """In a forked child: serve on from memory, and follow anew when next asked."""
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self._started = False
+        self._keeper.forget_thread()
         self._source.forget_thread()
 
 

@@ -43,30 +43,38 @@ class FlagStream:
         self._wake()
 
     async def events(self, held_revision: int | None) -> AsyncIterator[bytes]:
-        """One reader's stream, from what it holds where that is this process's present state, else from the whole."""
-        sent = self._flags.snapshot
-        if held_revision != sent.revision:
-            yield _event("snapshot", sent.revision, {name: c.flag for name, c in sent.flags.items()})
+        """One reader's stream, from what it holds where that is this process's present state, else from the whole.
+
+        Until this process has heard from its source it says nothing: what it remembers from its
+        disk, or has not yet, must not replace the newer state of a reader.
+        """
+        sent: Snapshot | None = None
         while not self._closed:
-            news = self._news
-            current = self._flags.snapshot
-            if current is not sent:
-                yield _event("change", current.revision, current.since(sent))
+            news, ready, current = self._news, self._flags.ready, self._flags.snapshot
+            if ready and current is not sent:
+                if sent is not None:
+                    yield _event("change", current.revision, current.since(sent))
+                elif held_revision != current.revision:
+                    yield _event("snapshot", current.revision, {name: c.flag for name, c in current.flags.items()})
                 sent = current
-                continue
-            try:
-                async with asyncio.timeout(_HEARTBEAT_SECONDS):
-                    await news.wait()
-            except TimeoutError:
+            elif not await _happens(news):
                 yield b": still here\n\n"
 
     def _heard(self, _: Snapshot) -> None:
         self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
-        # Readers hold the old event; each wait has one of its own, so that no wake-up is lost or eaten.
+        # Readers hold the old event, taken before they looked: no wake-up is lost, and none is eaten by another.
         self._news.set()
         self._news = asyncio.Event()
+
+
+async def _happens(news: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(_HEARTBEAT_SECONDS):
+            return await news.wait()
+    except TimeoutError:
+        return False
 
 
 def _event(kind: str, revision: int, flags: object) -> bytes:

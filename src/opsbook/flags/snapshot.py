@@ -46,7 +46,7 @@ class Snapshot:
         changes: dict[str, Flag | None] = {name: None for name in older.flags if name not in self.flags}
         for name, compiled in self.flags.items():
             before = older.flags.get(name)
-            if before is None or before.flag.revision != compiled.flag.revision:
+            if before is None or before.flag != compiled.flag:
                 changes[name] = compiled.flag
         return changes
 

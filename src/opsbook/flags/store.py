@@ -86,7 +86,7 @@ async def create_or_change_flag(
     Raises:
         Conflict: It is no longer at the expected revision.
     """
-    if expected_revision is None:
+    if expected_revision is None and await _one(connection, "lock", name=name) is None:
         row = await _one(connection, "create", fields=Jsonb({**fields, "name": name}))
         if row is not None:
             return flag_from(row), True

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 
-from opsbook.core.console import out, print_json
+import orjson
+import typer
+
 from opsbook.flags.client import Flags
 from opsbook.flags.snapshot import Snapshot
 from opsbook.flags.sources.postgres import PostgresSource
 
 
 def watch_flags(url: str, *, as_json: bool) -> None:
-    """Follow the flags until interrupted; each change is one line."""
+    """Follow the flags until interrupted; each change is one line, also as JSON, and is out at once."""
     flags = Flags(PostgresSource(url))
     held = flags.snapshot
     first = True
@@ -22,10 +24,11 @@ def watch_flags(url: str, *, as_json: bool) -> None:
         held, first = snapshot, False
         for name, flag in changes.items():
             state = flag.state if flag else "deleted"
+            revision = flag.revision if flag else snapshot.revision
             if as_json:
-                print_json({"revision": snapshot.revision, "name": name, "state": state})
+                typer.echo(orjson.dumps({"revision": revision, "name": name, "state": state}))
             else:
-                out.print(f"{snapshot.revision}  {name}  {state}", markup=False)
+                typer.echo(f"{revision}  {name}  {state}")
 
     flags.listen(print_changes)
     flags.start()

@@ -48,6 +48,7 @@ class HttpSource(Source):
         self._token = token
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._backoff = _FIRST_BACKOFF_SECONDS
 
     @property
     def identity(self) -> str:
@@ -67,30 +68,33 @@ class HttpSource(Source):
         self._thread = None
 
     def _run(self, receiver: Receiver) -> None:
-        backoff = _FIRST_BACKOFF_SECONDS
-        whole = True
+        held: int | None = None
         while not self._stop.is_set():
             try:
-                for delivered in self._deliveries(None if whole else receiver.snapshot.revision):
+                for delivered in self._deliveries(held):
                     receiver.receive(_applied(receiver.snapshot, *delivered))
-                    whole, backoff = False, _FIRST_BACKOFF_SECONDS
+                    held = receiver.snapshot.revision
                     if self._stop.is_set():
                         return
             except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
                 log.warning("flag_stream_lost", error=str(error) or type(error).__name__)
+            except Exception:
+                # A thread that ended would leave the process with yesterday's flags.
+                log.exception("flag_stream_failed")
             # Full jitter: a restarted server must not meet all its clients in the same instant.
-            self._stop.wait(random.uniform(0, backoff))  # noqa: S311
-            backoff = min(_LONGEST_BACKOFF_SECONDS, backoff * 2)
+            self._stop.wait(random.uniform(0, self._backoff))  # noqa: S311
+            self._backoff = min(_LONGEST_BACKOFF_SECONDS, self._backoff * 2)
 
-    def _deliveries(self, revision: int | None) -> Iterator[tuple[str, Delivery]]:
+    def _deliveries(self, held: int | None) -> Iterator[tuple[str, Delivery]]:
         with closing(self._connection()) as connection:
             headers = {"Authorization": f"Bearer {self._token}", "Accept": "text/event-stream"}
-            if revision is not None:
-                headers["Last-Event-ID"] = str(revision)
+            if held is not None:
+                headers["Last-Event-ID"] = str(held)
             connection.request("GET", f"{self._target.path.rstrip('/')}/api/flags/stream", headers=headers)
             response = connection.getresponse()
             if response.status != http.HTTPStatus.OK:
                 raise http.client.HTTPException(f"the flag stream answered {response.status}")
+            self._backoff = _FIRST_BACKOFF_SECONDS
             yield from _events(response)
 
     def _connection(self) -> http.client.HTTPConnection:
