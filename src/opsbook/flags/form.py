@@ -49,9 +49,9 @@ def _value(name: str, text: str) -> Any:
         case "enabled" | "kill_switch":
             return _SWITCHES.get(text, text)
         case "rollout_percentage":
-            return float(text) if re.fullmatch(r"\d{1,3}(\.\d{1,10})?", text) else text
+            return float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,10})?", text) else text
         case "revision":
-            return int(text) if re.fullmatch(r"\d{1,18}", text) else text
+            return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else text
         case "tags":
             return list(dict.fromkeys(text.replace(",", " ").split()))
         case "owner" | "expires_at" | "reason":
@@ -64,4 +64,5 @@ def _sentence(problem: Any) -> str:
     field = str(problem["loc"][0]) if problem["loc"] else "form"
     if field == "name":
         return "a name has 1 to 200 letters, digits, dots, dashes, underscores, colons or tildes"
-    return f"{_LABELS.get(field, field.replace('_', ' '))}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+    what = problem["msg"].removeprefix("Value error, ")
+    return f"{_LABELS.get(field, field.replace('_', ' '))}: {what[:1].lower()}{what[1:]}"

@@ -27,6 +27,7 @@ STATES = ("on", "partial", "off", "killed", "archived")
 _MOST_HITS = 20
 _REVISIONS = 50
 _LIST = "/ops/flags"
+_BLANK = dict.fromkeys(("name", "description", "owner", "tags"), "") | {"rollout_percentage": "100", "enabled": "false"}
 
 router = APIRouter(include_in_schema=False)
 
@@ -85,7 +86,7 @@ async def list_page(
 @router.get("/flags/-/new")
 async def new_page(request: Request, operator: Operator, name: str = "") -> HTMLResponse:
     """The form of a new flag; its address cannot be a flag's, since no name is a dash."""
-    return render(request, "flags/new.html", operator, form={"name": name}, error=None)
+    return render(request, "flags/new.html", operator, form={**_BLANK, "name": name}, error=None)
 
 
 @router.post("/flags/-/new", dependencies=Checked)
@@ -97,7 +98,9 @@ async def create(request: Request, operator: Operator) -> Response:
         async with acting(runtime_of(request).pool, operator, given.reason) as connection:
             flag = await store.create_flag(connection, given.name, given.changes())
     except OpsbookError as error:
-        return render(request, "flags/new.html", operator, status=error.status, form=form, error=str(error))
+        return render(
+            request, "flags/new.html", operator, status=error.status, form={**_BLANK, **form}, error=str(error)
+        )
     return RedirectResponse(f"{page_of(flag.name)}?changed={flag.revision}", 303)
 
 
@@ -157,7 +160,9 @@ async def undo(request: Request, operator: Operator, name: Name) -> Response:
         seen = read_change(form).revision
         async with acting(runtime_of(request).pool, operator, form.get("reason")) as connection:
             await _still_newest(connection, name, seen)
-            flag = await store.undo(connection, name, to_revision=int(target) if target.isdecimal() else None)
+            flag = await store.undo(
+                connection, name, to_revision=int(target) if target.isascii() and target.isdigit() else None
+            )
     except OpsbookError as error:
         return await _detail(request, operator, name, status=error.status, error=str(error))
     return _back(form, name, flag.revision if flag else None)
