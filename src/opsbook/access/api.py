@@ -113,7 +113,7 @@ async def create_token(runtime: Running, identity: Admin, given: TokenInput) -> 
 @router.delete("/api/admin/tokens/{token_id}", summary="Revoke an API token", status_code=204)
 async def revoke_token(runtime: Running, identity: Admin, token_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> None:
     async with acting(runtime.pool, identity) as connection:
-        await store.revoke_token(connection, str(token_id))
+        await store.revoke_token(connection, token_id)
 
 
 @router.get("/api/admin/audit", summary="Read the audit trail, newest first")

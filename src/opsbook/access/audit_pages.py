@@ -22,6 +22,7 @@ _ROWS = 50
 router = APIRouter()
 
 Viewer = Annotated[Identity, Depends(signed_in(Role.VIEWER))]
+Operator = Annotated[Identity, Depends(signed_in(Role.OPERATOR))]
 
 
 @router.get("/audit")
@@ -38,6 +39,7 @@ async def audit(request: Request, viewer: Viewer) -> HTMLResponse:
         spans=[*WITHIN, "all"],
         records=found[:_ROWS],
         older=found[_ROWS - 1]["id"] if len(found) > _ROWS else None,
+        may_export=viewer.may(Role.OPERATOR),
         paged=asked.wanted.before_id is not None,
     )
 
@@ -45,14 +47,14 @@ async def audit(request: Request, viewer: Viewer) -> HTMLResponse:
 @router.get("/audit/export")
 async def export_audit(
     request: Request,
-    viewer: Viewer,
+    operator: Operator,
     format: Literal["csv", "jsonl"] = "csv",  # noqa: A002 - the address's own word
 ) -> StreamingResponse:
     """Every record that matches, as a file; that it was taken is itself recorded."""
     runtime = runtime_of(request)
     asked = parse_filter(request.query_params, datetime.now(UTC), _ROWS)
     chosen = {name: value for name, value in asked.values.items() if value}
-    async with acting(runtime.pool, viewer) as connection:
+    async with acting(runtime.pool, operator) as connection:
         await record(connection, "audit.export", "audit", format, after=chosen)
     everything = replace(asked.wanted, before_id=None)
     return StreamingResponse(

@@ -16,7 +16,16 @@ from opsbook.core.access import Role, store
 from opsbook.core.access.identity import host_identity
 from opsbook.core.access.links import create_sign_in_link
 from opsbook.core.audit import AuditFilter
-from opsbook.core.console import DryRunOption, JsonOption, YesOption, confirm, out, parse_duration, print_json
+from opsbook.core.console import (
+    DryRunOption,
+    JsonOption,
+    ReasonOption,
+    YesOption,
+    confirm,
+    out,
+    parse_duration,
+    print_json,
+)
 from opsbook.core.ops_database import act, read
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.postgres.home import Home, running_at
@@ -54,6 +63,8 @@ def create_token(
         list[str] | None, typer.Option("--scope", help="Such as flags:read; several may be given. [default: *]")
     ] = None,
     expires: Annotated[str | None, typer.Option("--for", help="How long it lives, such as 90d.")] = None,
+    reason: ReasonOption = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make an API token; its text is shown once.
@@ -62,8 +73,15 @@ def create_token(
     """
     identity = host_identity()
     lifetime = parse_duration(expires) if expires else None
+    if dry_run:
+        wanted = {"name": name, "role": role.value, "scopes": scope or ["*"], "lifetime": expires}
+        if as_json:
+            print_json({"would_create": wanted})
+        else:
+            out.print(f"would make a token: {wanted}", markup=False)
+        return
     made = act(
-        None,
+        reason,
         lambda connection: store.create_token(
             connection,
             name,
@@ -103,19 +121,29 @@ def list_tokens(as_json: JsonOption = False) -> None:
 @token_app.command("revoke")
 def revoke_token(
     which: Annotated[str, typer.Argument(help="Its id or name.")],
+    reason: ReasonOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Revoke an API token, at once and for good.
+    """Revoke an API token, or all of one name, at once and for good.
 
     Example: opsbook token revoke web-frontend --yes
     """
-    if dry_run:
-        out.print(f"would revoke {which}", markup=False)
-        return
-    confirm(f"Revoke the token {which}", yes=yes)
-    row = act(None, lambda connection: store.revoke_token(connection, which))
-    out.print(f"revoked {row['name']} ({row['hint']}…)", markup=False)
+    found = read(lambda connection: store.live_tokens_called(connection, which))
+    named = ", ".join(f"{row['name']} ({row['hint']}…, id {row['id']})" for row in found)
+
+    async def revoke_all(connection: Connection) -> None:
+        for row in found:
+            await store.revoke_token(connection, row["id"])
+
+    if not dry_run:
+        confirm(f"Revoke {named}", yes=yes)
+        act(reason, revoke_all)
+    if as_json:
+        print_json({"revoked": not dry_run, "tokens": found})
+    else:
+        out.print(f"{'would revoke' if dry_run else 'revoked'} {named}", markup=False)
 
 
 @audit_app.command("tail")

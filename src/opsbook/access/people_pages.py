@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -19,7 +19,8 @@ from opsbook.core.runtime import runtime_of
 from opsbook.web.contributions import Hit, Lever, finds, offer
 from opsbook.web.templates import render
 
-SCOPES = ("flags:read", "flags:write", "audit:read", "access:write")
+Scope = Literal["flags:read", "flags:write", "audit:read", "access:write"]
+SCOPES = get_args(Scope)
 """What a token may be narrowed to; none chosen means everything its role may do."""
 
 _LIFETIMES = {"30": timedelta(days=30), "90": timedelta(days=90), "365": timedelta(days=365), "": None}
@@ -130,18 +131,17 @@ async def create_token(
     admin: Admin,
     name: Annotated[str, Form(max_length=200)],
     role: RoleName,
-    scopes: Annotated[list[str] | None, Form()] = None,
+    scopes: Annotated[list[Scope] | None, Form()] = None,
     days: Annotated[Literal["30", "90", "365", ""], Form()] = "90",
 ) -> HTMLResponse:
     """A token for a machine; its text is on this one page and never again."""
-    granted = [scope for scope in scopes or () if scope in SCOPES] or ["*"]
     async with acting(runtime_of(request).pool, admin) as connection:
         token = await store.create_token(
             connection,
             name.replace("\0", ""),
             Role.parse(role),
             created_by=admin.name,
-            scopes=granted,
+            scopes=scopes or ["*"],
             lifetime=_LIFETIMES[days],
         )
     return await _page(request, admin, token=token)
@@ -151,7 +151,7 @@ async def create_token(
 async def revoke_token(request: Request, admin: Admin, token_id: int) -> RedirectResponse:
     """End a token."""
     async with acting(runtime_of(request).pool, admin) as connection:
-        await store.revoke_token(connection, str(token_id))
+        await store.revoke_token(connection, token_id)
     return _done("token")
 
 

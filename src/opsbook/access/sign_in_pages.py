@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from opsbook.core.access import Identity, Role, store
 from opsbook.core.access.sign_in import SignedIn, SignIn
 from opsbook.core.audit import acting
-from opsbook.core.errors import OpsbookError
+from opsbook.core.errors import OpsbookError, TooManyRequests
 from opsbook.core.http.identity import (
     DEVICE_COOKIE,
     SESSION_COOKIE,
@@ -50,7 +50,10 @@ async def sign_in(request: Request, email: Text, password: Text, next: Text = "/
         signed = await sign_in_of(runtime_of(request)).with_password(visitor(request), email, password, device)
     except OpsbookError as error:
         page: dict[str, Any] = {"next": safe_path(next), "email": email, "error": str(error)}
-        return render(request, "access/sign_in.html", status=error.status, **page)
+        refused = render(request, "access/sign_in.html", status=error.status, **page)
+        if isinstance(error, TooManyRequests):
+            refused.headers["Retry-After"] = str(error.retry_after_seconds)
+        return refused
     return _welcomed(signed, safe_path(next))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -87,7 +87,7 @@ class FieldChange:
 
 
 def differences(
-    before: Mapping[str, object] | None, after: Mapping[str, object] | None, ignore: frozenset[str] = frozenset()
+    before: Mapping[str, object] | None, after: Mapping[str, object] | None, ignore: Collection[str] = ()
 ) -> list[FieldChange]:
     """The fields that changed, in the order of the newer state."""
     old, new = before or {}, after or {}
@@ -95,7 +95,7 @@ def differences(
     return [
         FieldChange(field, _text(old, field), _text(new, field))
         for field in fields
-        if field not in ignore and old.get(field) != new.get(field)
+        if field not in ignore and (old.get(field) != new.get(field) or (field in old) != (field in new))
     ]
 
 
