@@ -13,13 +13,9 @@ from opsbook.core.postgres.cluster import EmbeddedPostgres
 from tests.monitoring.stage import Databases
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(scope="package")
 def databases() -> Iterator[Databases]:
+    """Clusters of their own, because these tests stop and kill them."""
     folder = Path(tempfile.mkdtemp(prefix="opsbook-health-"))
     folder.chmod(0o755)
     with EmbeddedPostgres(folder / "home") as postgres:

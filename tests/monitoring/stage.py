@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 from fastapi import FastAPI
+from starlette.types import Message
 
 from opsbook.core.bus import Bus
 from opsbook.core.postgres.cluster import EmbeddedPostgres
@@ -90,12 +91,26 @@ class Served:
     def status(self, name: str) -> Status:
         return self.monitor.report().status_of(name)
 
+    async def get(self, path: str) -> bytes:
+        """The status and body of an answer, without a client whose own work would be timed along."""
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [], "root_path": ""}
+        await self.app(scope, receive, send)
+        return str(sent[0]["status"]).encode() + b" " + sent[1]["body"]
+
 
 @asynccontextmanager
 async def served(monitor: HealthMonitor | None = None, /, **settings: str) -> AsyncIterator[Served]:
     """The health routes as a server has them, with those settings."""
     named: dict[str, object] = {"home": Path("/nonexistent"), "admin_token": ADMIN_TOKEN, **settings}
-    configured = load_settings(**named)
+    configured = load_settings(None, **named)
     ops = configured.url_of("ops") or "postgresql://nobody@127.0.0.1:1/none"
     runtime = Runtime(configured, (), make_pool(ops, "tests"), Bus(ops), b"key")
     if monitor is not None:

@@ -90,7 +90,7 @@ def test_the_note_of_a_killed_server_is_not_believed(databases: Databases, tmp_p
 @contextmanager
 def serving(databases: Databases) -> Iterator[str]:
     """The health routes on a port of their own."""
-    settings = load_settings(**databases.settings, home=Path("/nonexistent"), admin_token=ADMIN_TOKEN)
+    settings = load_settings(None, **databases.settings, home=Path("/nonexistent"), admin_token=ADMIN_TOKEN)
     ops = databases.urls["ops"]
     runtime = Runtime(settings, (), make_pool(ops, "tests"), Bus(ops), b"key")
     app = FastAPI(lifespan=lambda _: running(runtime))

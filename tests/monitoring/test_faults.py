@@ -63,8 +63,7 @@ async def test_a_thousand_callers_of_a_frozen_service_get_the_right_answer_at_on
 
         async def ask() -> float:
             started = time.monotonic()
-            answer = await here.client.get("/api/health")
-            assert (answer.status_code, answer.json()["status"]) == (503, "down")
+            assert (await here.get("/api/health")).startswith(b'503 {"status":"down","database":"disconnected"')
             return time.monotonic() - started
 
         assert max(await asyncio.gather(*(ask() for _ in range(1000)))) <= 1.5

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -124,6 +127,23 @@ async def test_a_hung_thread_neither_piles_up_nor_holds_up_the_end(monkeypatch: 
     let_go.set()
 
 
+def test_a_hung_thread_does_not_keep_the_process_alive() -> None:
+    program = """
+import asyncio, threading
+from opsbook.monitoring.monitor import HealthMonitor
+
+async def main():
+    monitor = HealthMonitor()
+    monitor.add("hung", threading.Event().wait, deadline=0.01)
+    await monitor.start()
+    await monitor.stop()
+
+asyncio.run(main())
+"""
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20, env=environment)
+
+
 async def test_a_check_may_come_while_running_but_not_under_a_taken_name() -> None:
     monitor = HealthMonitor()
 
@@ -138,9 +158,12 @@ async def test_a_check_may_come_while_running_but_not_under_a_taken_name() -> No
 
 async def test_listeners_hear_each_change_once_and_a_broken_one_harms_nobody() -> None:
     well = True
+    calls = 0
     heard: list[Overall] = []
 
     async def payments() -> None:
+        nonlocal calls
+        calls += 1
         if not well:
             raise RuntimeError("declined")
 
@@ -155,6 +178,8 @@ async def test_listeners_hear_each_change_once_and_a_broken_one_harms_nobody() -
         await until(lambda: heard == [Overall.OK], 1)
         well = False
         await until(lambda: heard == [Overall.OK, Overall.DOWN], 1)
+        rounds = calls + 5
+        await until(lambda: calls > rounds, 1)
         assert monitor.revision == 2
         silence()
         well = True

@@ -31,8 +31,8 @@ class Readiness(BaseModel):
     waiting_for: list[str]
 
 
-def monitor_of(request: Request) -> HealthMonitor:
-    """The monitor of the process that serves the request."""
+async def monitor_of(request: Request) -> HealthMonitor:
+    """The monitor of the process that serves the request; async, for FastAPI sends plain functions to a thread."""
     return runtime_of(request).get(HealthMonitor)
 
 
