@@ -22,10 +22,10 @@ engine = create_engine(
     connect_args={"application_name": "reference-service", "connect_timeout": 5},
 )
 
-_BECOME_USER = text(
+_ACT = text(
     """
     select
-        set_config('role', 'authenticated', true),
+        set_config('role', :role, true),
         set_config('request.jwt.claims', :claims, true),
         set_config('statement_timeout', :statement_timeout, true)
     """
@@ -36,24 +36,16 @@ _BECOME_USER = text(
 def as_user(user: User) -> Iterator[Connection]:
     """A transaction in which Postgres shows and takes only what the policies grant this person.
 
-    The role and the claims are transaction-local, so the connection goes back to the pool without them, and a
-    query that forgets its `where user_id = …` finds nothing of anyone else's. Use this for every request.
+    A query that forgets its `where user_id = …` finds nothing of anyone else's. Use this for every request.
     """
-    with engine.begin() as connection:
-        connection.execute(
-            _BECOME_USER,
-            {
-                "claims": json.dumps(user.claims()),
-                "statement_timeout": f"{settings.database_statement_timeout_seconds}s",
-            },
-        )
+    with _acting("authenticated", json.dumps(user.claims())) as connection:
         yield connection
 
 
 @contextmanager
 def as_owner() -> Iterator[Connection]:
     """A transaction past row level security: for accounts.py alone, which must find people before they signed in."""
-    with engine.begin() as connection:
+    with _acting("none", "") as connection:
         yield connection
 
 
@@ -61,3 +53,20 @@ def get_pool_status() -> Mapping[str, object]:
     """How many connections of this process's pool are in use, and whether it is exhausted."""
     status = pool_status(engine.pool)
     return status.as_dict() if status else {}
+
+
+@contextmanager
+def _acting(role: str, claims: str) -> Iterator[Connection]:
+    """A transaction in a role, ended by Postgres if a statement takes too long.
+
+    All three settings are transaction-local: the connection goes back to the pool without them, and a transaction
+    pooler in between cannot mix them up.
+    """
+    values = {
+        "role": role,
+        "claims": claims,
+        "statement_timeout": f"{settings.database_statement_timeout_seconds}s",
+    }
+    with engine.begin() as connection:
+        connection.execute(_ACT, values)
+        yield connection

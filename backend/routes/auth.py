@@ -21,7 +21,7 @@ from backend.tables import sessions
 
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 
-_ADDRESS = r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+$"
+_ADDRESS = r"^[^@\s\x00-\x1f\x7f-\x9f]{1,64}@[^@\s\x00-\x1f\x7f-\x9f]+\.[^@\s\x00-\x1f\x7f-\x9f]+$"
 
 Email = Annotated[str, StringConstraints(max_length=254, pattern=_ADDRESS), AfterValidator(str.lower)]
 """Length by RFC 5321, in lower case, as Supabase keeps addresses; whether it exists is for a mail to find out."""
