@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, LiteralString
 from uuid import uuid4
 
 import psycopg
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 @contextmanager
@@ -59,3 +62,8 @@ def test_a_connection_goes_back_without_the_person(start_service: Callable[..., 
     assert service.get("/api/auth/me", headers={"authorization": f"Bearer {token}"}).status_code == 200
     # Signing up needs the owner's rights, on the very connection that was the first person's a moment ago.
     assert service.post("/api/auth/sign-up", json={**body, "email": "two@example.org"}).status_code == 201
+
+
+def test_only_accounts_act_as_the_owner() -> None:
+    users = {file.name for file in (PROJECT / "backend").rglob("*.py") if "as_owner" in file.read_text()}
+    assert users == {"database.py", "accounts.py"}

@@ -16,6 +16,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from opsbook.database.migrations import apply_pending, pending
+
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = PROJECT / "node_modules" / ".bin" / "supabase"
 QUIET = {"DO_NOT_TRACK": "1", "SUPABASE_TELEMETRY_DISABLED": "1", "NO_COLOR": "1"}
@@ -70,6 +72,12 @@ def test_migrations_are_pushed_listed_and_pushed_no_more(bare_service_url: str, 
     assert all(listed.count(version) == 2 for version in ours()), listed
     assert "up to date" in supabase("db", "push", "--dry-run", *remote).stdout
     assert security_findings(supabase, bare_service_url) == []
+
+
+def test_the_cli_knows_what_opsbook_applied(bare_service_url: str, supabase: Supabase) -> None:
+    apply_pending(bare_service_url, PROJECT / "supabase" / "migrations")
+    assert "up to date" in supabase("db", "push", "--dry-run", "--db-url", bare_service_url).stdout
+    assert pending(bare_service_url, PROJECT / "supabase" / "migrations") == []
 
 
 def test_a_new_migration_is_pending_until_it_is_pushed(
