@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,8 +39,6 @@ for routes in (auth, events, sessions, digest):
     app.include_router(
         routes.router, dependencies=[Depends(rate_limited)], responses=documented(400, 413, 422, 429, 503)
     )
-
-os.chdir(PROJECT)  # where Opsbook looks for .env, .opsbook and supabase/, whichever way we were started
 
 # Health, feature flags and the console at /ops, in this process; last, so that nothing above stands before them.
 book = opsbook.install(app, pool=engine, folder=PROJECT)
