@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 from opsbook.core.errors import Conflict, Unavailable
 from opsbook.init import STARTER, write_starter
+from tests.command_line import opsbook as typed
+from tests.folders import open_folder
+from tests.upping import finished, opsbook, up
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,20 +82,33 @@ def test_the_wheel_carries_the_starter_the_pages_and_the_sql(wheel: Path) -> Non
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".env"))]
 
 
-def test_the_wheel_writes_the_same_folder_as_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    installed, folder = tmp_path / "installed", tmp_path / "shop"
-    zipfile.ZipFile(wheel).extractall(installed)
-    program = (
-        "import sys; from pathlib import Path; from opsbook.init import write_starter; write_starter(Path(sys.argv[1]))"
-    )
-    subprocess.run(
-        [sys.executable, "-c", program, folder], env={"PYTHONPATH": str(installed)}, check=True, cwd=tmp_path
-    )
-    assert (folder / "backend/main.py").read_text() == (ROOT / "backend/main.py").read_text()
-    assert str(installed) in _origin(installed)
+def test_a_folder_written_by_the_wheel_runs_at_once(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_folder() as made:
+        zipfile.ZipFile(wheel).extractall(made / "installed")
+        monkeypatch.setenv("PYTHONPATH", str(made / "installed"))
+        code, said, errors = finished(opsbook(made, "init", "shop"))
+        assert code == 0, errors
+        assert "cd shop && opsbook up" in said
+        with up(made / "shop") as running:
+            account = {"email": "ada@example.org", "password": "correct horse battery"}
+            assert httpx.post(f"{running.url}/api/auth/sign-up", json=account).status_code == 201
+            assert httpx.get(f"{running.url}/api/health").json()["database"] == "connected"
+        asked = subprocess.run(
+            [sys.executable, "-c", "import opsbook; print(opsbook.__file__)"], capture_output=True, check=True
+        )
+        assert asked.stdout.decode().startswith(str(made))
 
 
-def _origin(installed: Path) -> str:
-    """Where opsbook is imported from in that environment, so that the test proves the wheel and not the checkout."""
-    asked = [sys.executable, "-c", "import opsbook; print(opsbook.__file__)"]
-    return subprocess.run(asked, env={"PYTHONPATH": str(installed)}, capture_output=True, text=True, check=True).stdout
+def test_init_says_what_it_would_do(tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path):
+        told = typed("init", "shop", "--dry-run", "--json").json
+    assert told["dry_run"] is True
+    assert "shop/RUNBOOK.md" in told["written"]
+    assert not (tmp_path / "shop").exists()
+
+
+def test_init_refuses_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "backend").mkdir()
+    refused = typed("init", str(tmp_path))
+    assert refused.code == 3
+    assert "already holds backend" in " ".join(refused.err.split())
