@@ -12,12 +12,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from opsbook.core import audit
 from opsbook.core.access import Identity, Role, store
 from opsbook.core.audit import AuditFilter, acting
+from opsbook.core.http.dependencies import Running
 from opsbook.core.http.identity import requires
-from opsbook.core.runtime import Runtime, runtime_of
 
 router = APIRouter(tags=["Access and audit"])
 
-Running = Annotated[Runtime, Depends(runtime_of)]
 Admin = Annotated[Identity, Depends(requires(Role.ADMIN, "access:write"))]
 Auditor = Annotated[Identity, Depends(requires(Role.OPERATOR, "audit:read"))]
 Text = Annotated[str | None, Query(max_length=200, pattern="^[^\x00]*$")]

@@ -15,8 +15,8 @@ from starlette.responses import StreamingResponse
 from opsbook.core.access import Identity, Role
 from opsbook.core.audit import acting
 from opsbook.core.errors import Invalid
+from opsbook.core.http.dependencies import Running
 from opsbook.core.http.identity import requires
-from opsbook.core.runtime import Runtime, runtime_of
 from opsbook.flags import store
 from opsbook.flags.model import NAME_PATTERN, Flag
 from opsbook.flags.service import FlagStream
@@ -25,7 +25,6 @@ router = APIRouter(tags=["Feature flags"])
 
 Reads = Annotated[Identity, Depends(requires(Role.VIEWER, "flags:read"))]
 Writes = Annotated[Identity, Depends(requires(Role.OPERATOR, "flags:write"))]
-Running = Annotated[Runtime, Depends(runtime_of)]
 Name = Annotated[str, Path(pattern=NAME_PATTERN, description="The flag's name.")]
 IfMatch = Annotated[str | None, Header(description='The revision that you saw, as an entity tag: `"17"`.')]
 _MOST_REVISION = 2**63 - 1
