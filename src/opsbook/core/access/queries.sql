@@ -19,10 +19,17 @@ group by o.id
 order by o.email
 
 -- name: count_admins
--- People who can still let others in, apart from one.
+-- People who can still let others in, apart from one. Locked, lest two admins demote each other at once.
+with admins as (
+    select id
+    from opsbook.operators
+    where role = 'admin' and disabled_at is null
+    order by id
+    for update
+)
 select count(*) as others
-from opsbook.operators
-where role = 'admin' and disabled_at is null and id <> %(except_id)s
+from admins
+where id <> %(except_id)s
 
 -- name: create_operator
 -- A new person.
@@ -129,11 +136,19 @@ set last_used_at = now()
 where id = %(id)s and (last_used_at is null or last_used_at < now() - interval '1 minute')
 
 -- name: revoke_token
--- End a token by its id or by its name.
+-- End a token.
 update opsbook.api_tokens
 set revoked_at = now()
-where (id::text = %(which)s or name = %(which)s) and revoked_at is null
+where id = %(id)s and revoked_at is null
 returning id, name, hint
+
+-- name: live_tokens_called
+-- The live tokens that a person means: the one of that id, else all of that name.
+select id, name, hint
+from opsbook.api_tokens
+where revoked_at is null and (id::text = %(which)s or name = %(which)s)
+order by id::text <> %(which)s
+fetch first 1 rows with ties
 
 -- name: create_link
 -- A one-time sign-in link, for a person or for whoever is invited.

@@ -71,13 +71,15 @@ class SignIn:
             NotFound: The link is dead.
             Invalid: It invites a new person; `accept_invitation` takes it.
         """
-        async with acting(self._pool, visitor) as connection:
+        async with self._pool.connection() as connection:
             link = await store.peek_link(connection, secret)
+        if link and link["operator_id"] is None:
+            raise Invalid("this link invites a new person: choose an e-mail address and a password with it")
+        person = self._as(visitor, link["email"]) if link else visitor
+        async with acting(self._pool, person) as connection:
             used = await store.use_link(connection, secret)
-            if used["operator_id"] is None or link is None:
-                raise Invalid("this link invites a new person: choose an e-mail address and a password with it")
             session = await store.create_session(connection, used["operator_id"], visitor.ip, visitor.user_agent)
-        return SignedIn(session, self._device_cookie(link["email"]))
+        return SignedIn(session, self._device_cookie(person.name))
 
     async def accept_invitation(self, visitor: Identity, secret: str, email: str, name: str, password: str) -> SignedIn:
         """Become an operator by a one-time link, with a password of one's own.

@@ -78,16 +78,26 @@ async def list_tokens(connection: Connection) -> Sequence[DictRow]:
     return await _all(connection, "list_tokens")
 
 
-async def revoke_token(connection: Connection, which: str) -> DictRow:
-    """End a token, by id or name.
+async def live_tokens_called(connection: Connection, which: str) -> Sequence[DictRow]:
+    """The live token with that id, else all with that name.
+
+    Raises:
+        NotFound: There is none.
+    """
+    rows = await _all(connection, "live_tokens_called", which=which)
+    if not rows:
+        raise NotFound(f"there is no live token {which!r}; `opsbook token list` shows them")
+    return rows
+
+
+async def revoke_token(connection: Connection, token_id: int) -> None:
+    """End a token.
 
     Raises:
         NotFound: There is no such live token.
     """
-    row = await _one(connection, "revoke_token", which=which)
-    if row is None:
-        raise NotFound(f"there is no live token {which!r}; `opsbook token list` shows them")
-    return row
+    if await _one(connection, "revoke_token", id=token_id) is None:
+        raise NotFound(f"there is no live token {token_id}; `opsbook token list` shows them")
 
 
 async def token_by_secret(connection: Connection, secret: str) -> DictRow | None:

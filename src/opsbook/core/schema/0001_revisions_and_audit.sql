@@ -68,22 +68,40 @@ create index security_audit_target on security_audit (target_kind, target, creat
 create index security_audit_actor on security_audit (actor, created_at desc);
 create table security_audit_default partition of security_audit default;
 
--- Monthly partitions from this month to `months` ahead; safe to run again and by several at once.
+create function refuse_change() returns trigger
+language plpgsql as $$
+begin
+    raise exception '% is append-only: % refused', tg_argv[0], lower(tg_op)
+        using errcode = 'insufficient_privilege',
+              hint = 'Old partitions leave by the retention policy, not by hand.';
+end
+$$;
+
+-- Monthly partitions of an append-only table, from this month to `months` ahead; safe to run again
+-- and by several at once. Row triggers come down from the parent; a statement trigger does not,
+-- so each partition refuses truncation for itself.
 create function make_monthly_partitions(parent text, months int) returns int
 language plpgsql set search_path = opsbook, pg_temp as $$
 declare
     first_day date;
+    partition text;
     made int := 0;
 begin
     perform pg_advisory_xact_lock(hashtext('opsbook.partitions'), hashtext(parent));
     for ahead in 0..months loop
         first_day := (date_trunc('month', now() at time zone 'utc') + make_interval(months => ahead))::date;
-        if to_regclass(format('opsbook.%I', parent || to_char(first_day, '_YYYY_MM'))) is null then
+        partition := parent || to_char(first_day, '_YYYY_MM');
+        if to_regclass(format('opsbook.%I', partition)) is null then
             execute format(
                 'create table %I partition of %I for values from (%L) to (%L)',
-                parent || to_char(first_day, '_YYYY_MM'), parent,
+                partition, parent,
                 first_day::timestamp at time zone 'utc',
                 (first_day + interval '1 month') at time zone 'utc'
+            );
+            execute format(
+                'create trigger append_only_truncate before truncate on %I'
+                ' for each statement execute function refuse_change(%L)',
+                partition, parent
             );
             made := made + 1;
         end if;
@@ -93,17 +111,11 @@ end
 $$;
 select make_monthly_partitions('security_audit', 12);
 
-create function refuse_change() returns trigger
-language plpgsql as $$
-begin
-    raise exception '% is append-only: % refused', tg_argv[0], lower(tg_op)
-        using errcode = 'insufficient_privilege',
-              hint = 'Old partitions leave by the retention policy, not by hand.';
-end
-$$;
 create trigger append_only before update or delete on security_audit
     for each row execute function refuse_change('security_audit');
 create trigger append_only_truncate before truncate on security_audit
+    for each statement execute function refuse_change('security_audit');
+create trigger append_only_truncate before truncate on security_audit_default
     for each statement execute function refuse_change('security_audit');
 
 create function announce_audit() returns trigger
@@ -140,18 +152,26 @@ end
 $$;
 
 -- A table's changes, whoever makes them and however. Arguments: target kind, the column that
--- names the target, then the columns that are secret or too busy to record.
+-- names the target, the columns that are secret, and those too busy to record. Of a secret the
+-- trail holds only that it changed (`….change_secret`).
 create function audit_change() returns trigger
 language plpgsql security definer set search_path = opsbook, pg_temp as $$
 declare
-    hidden text[] := tg_argv[2:];
-    old_row jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) - hidden end;
-    new_row jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) - hidden end;
-    verb text := case tg_op when 'INSERT' then 'create' when 'DELETE' then 'delete' else 'change' end;
+    secret text[] := tg_argv[2];
+    busy text[] := tg_argv[3];
+    old_row jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) - busy end;
+    new_row jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) - busy end;
+    verb text := case
+        when tg_op = 'INSERT' then 'create'
+        when tg_op = 'DELETE' then 'delete'
+        when exists (select from unnest(secret) s where old_row -> s is distinct from new_row -> s) then 'change_secret'
+        else 'change'
+    end;
 begin
     if old_row is distinct from new_row then
         perform audit(
-            tg_argv[0] || '.' || verb, tg_argv[0], coalesce(new_row, old_row) ->> tg_argv[1], old_row, new_row
+            tg_argv[0] || '.' || verb, tg_argv[0], coalesce(new_row, old_row) ->> tg_argv[1],
+            old_row - secret, new_row - secret
         );
         perform next_revision('access');
     end if;

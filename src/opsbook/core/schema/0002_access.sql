@@ -12,7 +12,7 @@ create table operators (
 );
 create unique index operators_email on operators (email);
 create trigger audited after insert or update or delete on operators
-    for each row execute function audit_change('operator', 'email', 'password_hash', 'last_sign_in_at');
+    for each row execute function audit_change('operator', 'email', '{password_hash}', '{last_sign_in_at}');
 
 create table operator_sessions (
     id bigint generated always as identity primary key,
@@ -27,7 +27,7 @@ create table operator_sessions (
 );
 create index operator_sessions_operator on operator_sessions (operator_id, created_at desc);
 create trigger audited after insert or update or delete on operator_sessions
-    for each row execute function audit_change('session', 'id', 'token_hash', 'last_seen_at', 'expires_at');
+    for each row execute function audit_change('session', 'id', '{token_hash}', '{last_seen_at}');
 
 create table api_tokens (
     id bigint generated always as identity primary key,
@@ -44,7 +44,7 @@ create table api_tokens (
 );
 comment on column api_tokens.hint is 'The first characters of the token, so that a person can tell it from others.';
 create trigger audited after insert or update or delete on api_tokens
-    for each row execute function audit_change('token', 'name', 'token_hash', 'last_used_at');
+    for each row execute function audit_change('token', 'name', '{token_hash}', '{last_used_at}');
 
 create table sign_in_links (
     token_hash bytea primary key,
@@ -57,7 +57,7 @@ create table sign_in_links (
 );
 comment on column sign_in_links.operator_id is 'Who it signs in; null invites a new person with that role.';
 create trigger audited after insert or update or delete on sign_in_links
-    for each row execute function audit_change('sign_in_link', 'created_by', 'token_hash');
+    for each row execute function audit_change('sign_in_link', 'created_by', '{token_hash}', '{}');
 
 create table sign_in_failures (
     id bigint generated always as identity primary key,
