@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,23 +14,18 @@ import psycopg
 import pytest
 
 from opsbook.core.postgres.cluster import EmbeddedPostgres
+from opsbook.core.supervision.strays import still_alive
 
 OWNER = """
 import sys, time
 from pathlib import Path
 from opsbook.core.postgres.cluster import EmbeddedPostgres
+from opsbook.core.supervision.strays import still_alive
 postgres = EmbeddedPostgres(Path(sys.argv[1]))
 postgres.start()
 print(*(server.process.pid for server in postgres.servers), flush=True)
 time.sleep(300)
 """
-
-
-def until(reached: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, "never happened"
-        time.sleep(0.01)
 
 
 def remember(postgres: EmbeddedPostgres, value: int) -> None:
@@ -52,16 +46,16 @@ def server_pid(postgres: EmbeddedPostgres) -> int:
 
 
 @pytest.fixture
-def owner(postgres: EmbeddedPostgres) -> Callable[[], tuple[subprocess.Popen[str], list[int]]]:
+def owner(postgres: EmbeddedPostgres) -> Callable[[], tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """Runs the shared home's clusters under another process, which the test may kill."""
 
-    def run() -> tuple[subprocess.Popen[str], list[int]]:
+    def run() -> tuple[subprocess.Popen[str], list[psutil.Process]]:
         process = subprocess.Popen(
             [sys.executable, "-c", OWNER, str(postgres.home.path)], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout
         with process.stdout:
-            return process, [int(pid) for pid in process.stdout.readline().split()]
+            return process, [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
 
     return run
 
@@ -82,35 +76,35 @@ def test_server_killed_while_a_backend_is_frozen(postgres: EmbeddedPostgres) -> 
         os.kill(server_pid(postgres), signal.SIGKILL)
         postgres.servers[0].start()
         postgres.servers[0].wait_until_ready()
-        assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
+        assert not still_alive([backend], seconds=0)
         connection.close()
     assert 2 in remembered(postgres)
 
 
 def test_servers_end_with_the_process_that_started_them(
-    postgres: EmbeddedPostgres, owner: Callable[[], tuple[subprocess.Popen[str], list[int]]]
+    postgres: EmbeddedPostgres, owner: Callable[[], tuple[subprocess.Popen[str], list[psutil.Process]]]
 ) -> None:
     postgres.stop()
-    process, pids = owner()
+    process, servers = owner()
     process.kill()
     process.wait()
-    until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+    assert not still_alive(servers, seconds=10)
     postgres.start()
     assert remembered(postgres)
 
 
 def test_servers_left_running_are_stopped_by_the_next_start(
-    postgres: EmbeddedPostgres, owner: Callable[[], tuple[subprocess.Popen[str], list[int]]]
+    postgres: EmbeddedPostgres, owner: Callable[[], tuple[subprocess.Popen[str], list[psutil.Process]]]
 ) -> None:
     postgres.stop()
-    process, pids = owner()
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)  # It does not hear that its owner died.
+    process, servers = owner()
+    for server in servers:
+        server.suspend()  # It does not hear that its owner died.
     process.kill()
     process.wait()
     said: list[str] = []
     with EmbeddedPostgres(postgres.home.path, said.append) as again:
-        assert not [pid for pid in pids if psutil.pid_exists(pid)]
+        assert not still_alive(servers, seconds=0)
         assert remembered(again)
     assert sum("left over" in line for line in said) == 2
     postgres.start()

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from opsbook.core.errors import Unavailable
+from opsbook.core.supervision.strays import still_alive
 
 FAST_SHUTDOWN_SECONDS = 8.0
 IMMEDIATE_SHUTDOWN_SECONDS = 2.0
@@ -60,7 +61,7 @@ def _end(processes: list[psutil.Process], steps: Iterable[tuple[signal.Signals |
         if step is not None:
             for process in processes:
                 _signal(process, step)
-        _, processes = psutil.wait_procs(processes, timeout=seconds)
+        processes = still_alive(processes, seconds)
     return processes
 
 

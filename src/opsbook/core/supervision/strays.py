@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def end_strays(home: Path) -> int:
         for process in strays:
             with suppress(psutil.NoSuchProcess):
                 step(process)
-        psutil.wait_procs(strays, timeout=_PATIENCE_SECONDS)
+        still_alive(strays, _PATIENCE_SECONDS)
     return len(strays)
 
 
@@ -34,3 +36,22 @@ def _marked(process: psutil.Process, home: Path) -> bool:
         return process.environ().get(MARK) == str(home)
     except (psutil.Error, OSError):
         return False  # Gone by now, or somebody else's, whose environment we may not read.
+
+
+def still_alive(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that have not ended after so many seconds; less are waited if all have.
+
+    One that only waits to be reaped by its new parent has ended: unlike `psutil.wait_procs`, which
+    would wait for that too.
+    """
+    deadline = time.monotonic() + seconds
+    while (alive := [process for process in processes if _is_alive(process)]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return alive
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -92,13 +92,12 @@ class Supervisor:
                 child.restart_if_due()
 
     def stop(self) -> None:
-        """Stop everything, last group first. One more signal meanwhile ends what is left at once."""
+        """Stop everything, last group first. A second signal ends what is left at once."""
         self._signals.interrupting = False
-        tolerated = self._signals.stop_requests
         while self._groups:
             children, steps = self._groups.pop()
             running = [child.process for child in children if child.process is not None]
-            stop(running, steps, impatient=lambda: self._signals.stop_requests > tolerated)
+            stop(running, steps, impatient=lambda: self._signals.stop_requests > 1)
 
     def _children(self) -> list[Child]:
         return [child for children, _ in self._groups for child in children]
