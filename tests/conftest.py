@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from opsbook.core.postgres.home import ClusterName
 from opsbook.core.schema import apply_schema
 from opsbook.core.settings import Settings, load_settings
 from opsbook.database.migrations import apply_pending
+from tests.folders import open_folder
 from tests.serving import serving
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
@@ -43,11 +42,8 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def clusters() -> Iterator[EmbeddedPostgres]:
     """Two embedded clusters in a folder that any account may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="opsbook-tests-"))
-    folder.chmod(0o755)
-    with EmbeddedPostgres(folder / "home") as postgres:
+    with open_folder() as folder, EmbeddedPostgres(folder / "home") as postgres:
         yield postgres
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
