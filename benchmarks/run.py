@@ -61,7 +61,8 @@ def benchmarks(wanted: list[str]) -> list[Path]:
 
 def measure(script: Path) -> Iterator[Figure]:
     """The figures a benchmark prints; none if it failed."""
-    seen = subprocess.run([sys.executable, script], cwd=HERE.parent, stdout=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, "-m", f"{HERE.name}.{script.stem}"]
+    seen = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True, check=False)
     if seen.returncode != 0:
         print(f"  failed with exit code {seen.returncode}", flush=True)
         return
