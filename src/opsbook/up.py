@@ -58,7 +58,9 @@ def up(
     with Signals() as signals:
         supervisor = Supervisor(signals)
         try:
-            _bring_up(place, supervisor, json)
+            urls = _bring_up(place, supervisor)
+            signals.interrupting = False
+            _announce(place, urls["ops"], json)
             supervisor.run()
         except KeyboardInterrupt:
             _tell("start cut short")
@@ -90,7 +92,7 @@ class Place:
         return f"http://{bracketed}:{self.port}"
 
 
-def _bring_up(place: Place, supervisor: Supervisor, json: bool) -> None:
+def _bring_up(place: Place, supervisor: Supervisor) -> Mapping[str, str]:
     place.postgres.reserve()
     _clear_the_way(place)
     urls = place.postgres.start()
@@ -102,7 +104,7 @@ def _bring_up(place: Place, supervisor: Supervisor, json: bool) -> None:
     assert web.process is not None
     wait_until_live(place.address, web.process)
     wait_until_ready(place.address)
-    _announce(place, urls["ops"], json)
+    return urls
 
 
 def _clear_the_way(place: Place) -> None:

@@ -22,7 +22,7 @@ from opsbook.core.supervision.processes import Process, StopStep, spawn
 
 START_SECONDS = 60.0
 """How long a start may take: recovery after a crash replays up to `max_wal_size` of log."""
-STOP_STEPS = (StopStep(signal.SIGINT, 4.0), StopStep(signal.SIGQUIT, 1.0))
+STOP_STEPS = (StopStep(signal.SIGINT, 4.0), StopStep(signal.SIGQUIT, 1.0, brisk=True))
 """Postgres' fast shutdown (no client is waited for), then its immediate one."""
 PORTS = range(15432, 32768)
 """Where a new cluster looks for a free port: below Linux' ephemeral range, so that no outgoing connection takes it."""

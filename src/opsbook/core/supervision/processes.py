@@ -29,6 +29,8 @@ class StopStep:
 
     signal: signal.Signals
     seconds: float
+    brisk: bool = False
+    """So quick that even the impatient wait for it, as it spares a mess."""
 
 
 def spawn(
@@ -72,7 +74,7 @@ def stop(processes: Sequence[Process], steps: Sequence[StopStep], *, impatient: 
         for process in running:
             process.send_signal(step.signal)
             process.send_signal(signal.SIGCONT)  # One that was stopped would not hear it.
-        _wait_for(running, step.seconds, impatient)
+        _wait_for(running, step.seconds, bool if step.brisk else impatient)
     for process in processes:
         kill_session(process)
 

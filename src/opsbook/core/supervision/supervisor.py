@@ -83,8 +83,10 @@ class Supervisor:
                 child.launch()
 
     def run(self) -> None:
-        """Watch and restart, until a stop is asked for; stopping is up to the caller."""
-        self._signals.interrupting = False
+        """Watch and restart, until a stop is asked for; stopping is up to the caller.
+
+        The signals no longer interrupt by now, neither here nor while stopping.
+        """
         while not self._signals.stop_requests:
             self._signals.wait(self._seconds_to_next_restart())
             for child in self._children():
@@ -93,7 +95,6 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop everything, last group first. A second signal ends what is left at once."""
-        self._signals.interrupting = False
         while self._groups:
             children, steps = self._groups.pop()
             running = [child.process for child in children if child.process is not None]
