@@ -27,6 +27,7 @@ def end_strays(home: Path) -> int:
         for process in strays:
             with suppress(psutil.NoSuchProcess):
                 step(process)
+                process.resume()  # One that was stopped (SIGSTOP) would not hear it.
         still_alive(strays, _PATIENCE_SECONDS)
     return len(strays)
 
