@@ -25,7 +25,7 @@ from opsbook.runbook.scratch import Scratch, scratch_service
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIENTS = 4
-FAULT_SECONDS = 20.0
+FAULT_SECONDS = 15.0
 FREEZE_SECONDS = 5.0
 RECOVERY_SECONDS = 30.0
 STEADY_SECONDS = 3.0
@@ -42,7 +42,8 @@ class Tally:
     answers: Counter[int] = field(default_factory=Counter[int])
     refused: int = 0
     faults: Counter[str] = field(default_factory=Counter[str])
-    slowest_recovery: float = 0.0
+    recoveries: dict[str, float] = field(default_factory=dict[str, float])
+    """Seconds from the end of each kind of fault until health was well for good, the slowest."""
     failures: list[str] = field(default_factory=list[str])
     memory_mib: list[float] = field(default_factory=list[float])
 
@@ -57,6 +58,8 @@ def main() -> int:
     print(f"{arguments.minutes:g} minutes, seed {arguments.seed}", flush=True)
     with scratch_service(ROOT) as scratch:
         tally = soak(scratch, arguments.minutes * 60, random.Random(arguments.seed))
+        if tally.failures:
+            print("\n".join(scratch.log.read_text(encoding="utf-8").splitlines()[-40:]))
     return report(tally)
 
 
@@ -116,7 +119,7 @@ def recover(url: str, name: str, tally: Tally) -> None:
     while (now := time.monotonic()) - began < RECOVERY_SECONDS:
         if '"status":"ok","database"' not in health(url):
             last_unwell = time.monotonic()
-            tally.slowest_recovery = max(tally.slowest_recovery, last_unwell - began)
+            tally.recoveries[name] = max(tally.recoveries.get(name, 0.0), last_unwell - began)
         elif now - last_unwell > STEADY_SECONDS:
             return
         time.sleep(0.1)
@@ -183,7 +186,9 @@ def report(tally: Tally) -> int:
     if growth > LARGEST_GROWTH_MIB:
         tally.failures.append(f"the service grew by {growth:.0f} MiB")
     print(f"answers {dict(sorted(tally.answers.items()))}, connections refused {tally.refused}")
-    print(f"faults {dict(tally.faults)}, slowest recovery {tally.slowest_recovery:.1f} s, growth {growth:.1f} MiB")
+    for name, times in tally.faults.items():
+        print(f"{name}: {times} times, well again after {tally.recoveries.get(name, 0.0):.1f} s at the slowest")
+    print(f"growth {growth:.1f} MiB")
     print("\n".join(tally.failures) or "well throughout")
     return 1 if tally.failures else 0
 

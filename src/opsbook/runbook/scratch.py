@@ -41,6 +41,8 @@ class Scratch:
     """A copy of the runbook's folder, the working folder of its steps."""
     environment: Mapping[str, str]
     """What the steps find in their environment: OPSBOOK_URL, ADMIN_TOKEN, the databases, the commands on PATH."""
+    log: Path
+    """What `opsbook up` and the programs below it say."""
 
 
 @contextmanager
@@ -59,7 +61,7 @@ def scratch_service(folder: Path) -> Generator[Scratch]:
                 (copy / shared).symlink_to((folder / shared).absolute())
         environment = _clean_environment(copy) | {"OPSBOOK_HOME": str(home), "ENVIRONMENT": "scratch"}
         with _up(copy, home, environment) as url:
-            yield Scratch(copy, environment | _addresses(home, url))
+            yield Scratch(copy, environment | _addresses(home, url), _log_of(home))
 
 
 def _clean_environment(folder: Path) -> dict[str, str]:
@@ -79,7 +81,7 @@ def _environment_names(alias: object) -> list[object]:
 @contextmanager
 def _up(folder: Path, home: Path, environment: Mapping[str, str]) -> Generator[str]:
     """The address of a running `opsbook up`."""
-    said = home.with_name("up.log")
+    said = _log_of(home)
     command = [sys.executable, "-m", "opsbook", "up", "--json", "--port", str(_free_port()), "--home", str(home)]
     with said.open("wb") as log:
         process = subprocess.Popen(
@@ -89,6 +91,10 @@ def _up(folder: Path, home: Path, environment: Mapping[str, str]) -> Generator[s
         yield _when_ready(process, said)
     finally:
         _stop(process)
+
+
+def _log_of(home: Path) -> Path:
+    return home.with_name("up.log")
 
 
 def _when_ready(process: subprocess.Popen[bytes], said: Path) -> str:
