@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import http.client
 import random
+import socket
 import ssl
 import threading
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import msgspec
 
@@ -26,6 +27,7 @@ from opsbook.flags.sources.interface import Receiver, Source
 _SILENCE_SECONDS = 30.0
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 15.0
+_STOP_SECONDS = 2.0
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
 
 log = get_logger(__name__)
@@ -42,12 +44,11 @@ class HttpSource(Source):
     """Follows `GET {url}/api/flags/stream` with a bearer token of scope `flags:read`."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._target = urllib.parse.urlsplit(url)
-        if self._target.scheme not in ("http", "https") or not self._target.hostname:
-            raise Invalid("OPSBOOK_URL is an http:// or https:// address")
+        self._target = _address(url)
         self._token = token
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._socket: socket.socket | None = None
         self._backoff = _FIRST_BACKOFF_SECONDS
 
     @property
@@ -62,10 +63,17 @@ class HttpSource(Source):
 
     def stop(self) -> None:
         self._stop.set()
+        if self._socket is not None:
+            # The thread waits in a read, which ends by this alone.
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_STOP_SECONDS)
 
     def forget_thread(self) -> None:
         self._stop = threading.Event()
         self._thread = None
+        self._socket = None
 
     def _run(self, receiver: Receiver) -> None:
         held: int | None = None
@@ -77,7 +85,8 @@ class HttpSource(Source):
                     if self._stop.is_set():
                         return
             except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
-                log.warning("flag_stream_lost", error=str(error) or type(error).__name__)
+                if not self._stop.is_set():
+                    log.warning("flag_stream_lost", error=str(error) or type(error).__name__)
             except Exception:
                 # A thread that ended would leave the process with yesterday's flags.
                 log.exception("flag_stream_failed")
@@ -91,6 +100,7 @@ class HttpSource(Source):
             if held is not None:
                 headers["Last-Event-ID"] = str(held)
             connection.request("GET", f"{self._target.path.rstrip('/')}/api/flags/stream", headers=headers)
+            self._socket = connection.sock
             response = connection.getresponse()
             if response.status != http.HTTPStatus.OK:
                 raise http.client.HTTPException(f"the flag stream answered {response.status}")
@@ -104,6 +114,21 @@ class HttpSource(Source):
                 host, port, timeout=_SILENCE_SECONDS, context=ssl.create_default_context()
             )
         return http.client.HTTPConnection(host, port, timeout=_SILENCE_SECONDS)
+
+
+def _address(url: str) -> urllib.parse.SplitResult:
+    """An address's parts.
+
+    Raises:
+        Invalid: It is none.
+    """
+    try:
+        target = urllib.parse.urlsplit(url)
+        if target.scheme in ("http", "https") and target.hostname and target.port != 0:
+            return target
+    except ValueError:
+        pass
+    raise Invalid("OPSBOOK_URL must be an http:// or https:// address")
 
 
 def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, Delivery]]:
