@@ -15,6 +15,8 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from opsbook.chapters import CHAPTERS
@@ -83,9 +85,14 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     """
     settings = settings or load_settings()
     set_up_logging(settings.log_level)
-    app = Starlette()
-    install(app, settings=settings)
-    return app
+    book = Opsbook(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with book.running():
+            yield
+
+    return Starlette(routes=[Route("/", RedirectResponse("/ops")), Mount("/", book.app)], lifespan=lifespan)
 
 
 def install(

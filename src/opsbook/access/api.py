@@ -7,22 +7,34 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from opsbook.core import audit
 from opsbook.core.access import Identity, Role, store
 from opsbook.core.audit import AuditFilter, acting
 from opsbook.core.http.dependencies import Running
 from opsbook.core.http.identity import requires
+from opsbook.core.http.problems import problems
 
-router = APIRouter(tags=["Access and audit"])
+router = APIRouter(tags=["Access and audit"], responses=problems(400, 401, 403, 404, 413, 422, 503))
+
+_LONGEST_LIFETIME_DAYS = 3650
+_SHORTEST_LIFETIME_DAYS = 0.001
+_LARGEST_ID = 2**53 - 1
+"""The largest integer that every JSON reader keeps exactly (RFC 8259, 6)."""
+
+
+def _written_out(value: object) -> object:
+    if isinstance(value, str) and "-" not in value[1:]:
+        raise ValueError("write a time as 2031-01-31T14:05:00Z")  # pydantic would take a number for seconds
+    return value
+
 
 Admin = Annotated[Identity, Depends(requires(Role.ADMIN, "access:write"))]
 Auditor = Annotated[Identity, Depends(requires(Role.OPERATOR, "audit:read"))]
 Text = Annotated[str | None, Query(max_length=200, pattern="^[^\x00]*$")]
-Id = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
-
-_LONGEST_LIFETIME_DAYS = 3650
+Id = Annotated[int | None, Query(ge=1, le=_LARGEST_ID)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
 class TokenInput(BaseModel):
@@ -35,7 +47,9 @@ class TokenInput(BaseModel):
     scopes: list[Annotated[str, Field(pattern=r"^(\*|[a-z]+:(\*|read|write))$")]] = Field(
         default=["*"], min_length=1, max_length=50
     )
-    lifetime_days: float | None = Field(None, gt=0, le=_LONGEST_LIFETIME_DAYS, allow_inf_nan=False)
+    lifetime_days: float | None = Field(
+        None, ge=_SHORTEST_LIFETIME_DAYS, le=_LONGEST_LIFETIME_DAYS, allow_inf_nan=False
+    )
 
 
 class TokenOutput(BaseModel):
@@ -110,7 +124,7 @@ async def create_token(runtime: Running, identity: Admin, given: TokenInput) -> 
 
 
 @router.delete("/api/admin/tokens/{token_id}", summary="Revoke an API token", status_code=204)
-async def revoke_token(runtime: Running, identity: Admin, token_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> None:
+async def revoke_token(runtime: Running, identity: Admin, token_id: Annotated[int, Path(ge=1, le=_LARGEST_ID)]) -> None:
     async with acting(runtime.pool, identity) as connection:
         await store.revoke_token(connection, token_id)
 
@@ -124,8 +138,8 @@ async def read_audit(
     target_kind: Text = None,
     target: Text = None,
     text: Text = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     success: bool | None = None,
     before_id: Id = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import StreamingResponse
 
 from opsbook.core.access import Identity, Role
@@ -17,28 +18,52 @@ from opsbook.core.audit import acting
 from opsbook.core.errors import Invalid
 from opsbook.core.http.dependencies import Running
 from opsbook.core.http.identity import requires
+from opsbook.core.http.problems import problems
 from opsbook.flags import store
 from opsbook.flags.model import NAME_PATTERN, Flag
 from opsbook.flags.service import FlagStream
 
-router = APIRouter(tags=["Feature flags"])
+router = APIRouter(tags=["Feature flags"], responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
 
 Reads = Annotated[Identity, Depends(requires(Role.VIEWER, "flags:read"))]
 Writes = Annotated[Identity, Depends(requires(Role.OPERATOR, "flags:write"))]
 Name = Annotated[str, Path(pattern=NAME_PATTERN, description="The flag's name.")]
-IfMatch = Annotated[str | None, Header(description='The revision that you saw, as an entity tag: `"17"`.')]
-_MOST_REVISION = 2**63 - 1
+IfMatch = Annotated[
+    str | SkipJsonSchema[None],
+    Header(
+        description='The revision that you saw, as an entity tag: `"17"`.',
+        json_schema_extra={"pattern": r'^(\*|(W/)?"?[0-9]{1,18}"?)$'},
+    ),
+]
+_FLOAT_ERROR = 1e-9
+"""What a caller's arithmetic may add to a hundredth: 57 × 0.01 is 0.5700000000000001."""
+_NEVER_NULL = ("enabled", "kill_switch", "rollout_percentage", "description", "tags")
+_MOST_REVISION = 2**53 - 1
+"""The largest integer that every JSON reader keeps exactly (RFC 8259, 6)."""
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    """None stands for a field that was left out; the description must not promise that null is one too."""
+    for name in _NEVER_NULL:
+        described = schema["properties"][name]
+        described |= described.pop("anyOf")[0]
 
 
 class FlagFields(BaseModel):
     """The fields of a flag that may be changed; those left out stay as they are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_null)
 
     enabled: StrictBool | None = None
     kill_switch: StrictBool | None = Field(None, description="Off for everybody; beats everything.")
     rollout_percentage: float | None = Field(
-        None, ge=0, le=100, strict=True, allow_inf_nan=False, description="In steps of 0.01."
+        None,
+        ge=0,
+        le=100,
+        strict=True,
+        allow_inf_nan=False,
+        description="In steps of 0.01.",
+        json_schema_extra={"multipleOf": 0.01},
     )
     description: str | None = Field(None, max_length=2000)
     owner: str | None = Field(None, max_length=200)
@@ -53,9 +78,12 @@ class FlagFields(BaseModel):
     @field_validator("rollout_percentage")
     @classmethod
     def _hundredths(cls, value: float | None) -> float | None:
-        if value is not None and Decimal(repr(value)) % Decimal("0.01") != 0:
+        if value is None:
+            return None
+        rounded = round(value, 2)
+        if not math.isclose(value, rounded, abs_tol=_FLOAT_ERROR):
             raise ValueError("a rollout percentage has at most two decimals")
-        return value
+        return rounded
 
     @field_validator("description", "owner", "reason", "tags")
     @classmethod
@@ -71,9 +99,9 @@ class FlagFields(BaseModel):
             Invalid: A field that must have a value was given as null.
         """
         given = self.model_dump(mode="json", include=self.model_fields_set - {"revision", "reason", "name"})
-        for required in ("enabled", "kill_switch", "rollout_percentage", "description", "tags"):
-            if required in given and given[required] is None:
-                raise Invalid(f"{required} may be left out, but not null")
+        for name in _NEVER_NULL:
+            if name in given and given[name] is None:
+                raise Invalid(f"{name} may be left out, but not null")
         return given
 
 
@@ -198,7 +226,12 @@ async def undo(
     return _tagged(response, flag) if flag else None
 
 
-@router.get("/api/flags/stream", summary="Every flag, then every change, as server-sent events")
+@router.get(
+    "/api/flags/stream",
+    summary="Every flag, then every change, as server-sent events",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
 async def stream(runtime: Running, _: Reads, last_event_id: Annotated[str | None, Header()] = None) -> Response:
     held = int(last_event_id) if last_event_id and re.fullmatch(r"\d{1,18}", last_event_id) else None
     events = runtime.get(FlagStream).events(held)

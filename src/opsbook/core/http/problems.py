@@ -6,15 +6,17 @@ Nothing of an unexpected error reaches the caller but its id, under which the lo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
-from typing import Any, cast
+from http import HTTPMethod, HTTPStatus
+from typing import Any, Literal, cast
 
 import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from psycopg_pool import PoolTimeout
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from opsbook.core.errors import OpsbookError, TooManyRequests
 from opsbook.core.log import get_logger
@@ -24,10 +26,28 @@ log = get_logger("opsbook.http")
 _RETRY_SECONDS = 2
 
 
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str
+    request_id: str | None
+    errors: list[dict[str, str]] = []
+    """Of malformed input: each place (`pointer`) and what is wrong there (`detail`)."""
+
+
 class ProblemResponse(JSONResponse):
     """A JSON body of media type application/problem+json."""
 
     media_type = "application/problem+json"
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Declares in OpenAPI the errors that a router's routes answer with."""
+    content = {ProblemResponse.media_type: {"schema": Problem.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def problem_response(
@@ -76,7 +96,20 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code < HTTPStatus.BAD_REQUEST:
         return Response(status_code=error.status_code, headers=error.headers)
     title = HTTPStatus(error.status_code).phrase
-    return problem_response(error.status_code, title, str(error.detail), _id(request), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return problem_response(error.status_code, title, str(error.detail), _id(request), headers=headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """Every method that the path has (RFC 9110, 15.5.6); Starlette names those of its first route alone."""
+    scopes = ({**request.scope, "method": method} for method in HTTPMethod)
+    return {
+        scope["method"].value
+        for scope in scopes
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+    }
 
 
 async def _validation(request: Request, error: Exception) -> Response:

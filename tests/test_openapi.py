@@ -1,0 +1,42 @@
+"""The whole HTTP API against its own description: no crash, and no answer that the description does not allow."""
+
+from __future__ import annotations
+
+import httpx
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis import Case
+
+from opsbook.core.settings import load_settings
+from opsbook.server import Opsbook
+from tests.conftest import ADMIN_TOKEN
+
+DESCRIPTION = "/api/openapi.json"
+STREAM = "/api/flags/stream"
+
+# The operations must be known before any server is up, so that each becomes a test.
+described = schemathesis.openapi.from_asgi(
+    DESCRIPTION, Opsbook(load_settings(ops_database_url="postgresql://127.0.0.1:1/none")).app
+)
+schema = schemathesis.openapi.from_dict(described.raw_schema).exclude(path=STREAM)
+
+
+@schema.parametrize()
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+def test_answers_are_as_described(case: Case, server: str) -> None:
+    case.call_and_validate(base_url=server, headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}, timeout=30)
+
+
+def test_the_stream_is_described_as_one(api: httpx.Client) -> None:
+    responses = api.get(DESCRIPTION).json()["paths"][STREAM]["get"]["responses"]
+    assert list(responses["200"]["content"]) == ["text/event-stream"]
+    with api.stream("GET", STREAM) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
