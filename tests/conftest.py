@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from pydantic import AliasChoices
 
 from opsbook.chapters import CHAPTERS
 from opsbook.core.postgres.cluster import EmbeddedPostgres
@@ -29,9 +30,9 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session", autouse=True)
 def _no_inherited_configuration() -> None:
     """What the shell that runs the tests happens to have set must not steer them."""
-    for name in Settings.model_fields:
-        for variable in (name, f"opsbook_{name}", "opsbook_database_url"):
-            os.environ.pop(variable.upper(), None)
+    for field in Settings.model_fields.values():
+        assert isinstance(field.validation_alias, AliasChoices)
+        os.environ.pop(str(field.validation_alias.choices[0]), None)
 
 
 @pytest.fixture(scope="session")
