@@ -33,7 +33,7 @@ from opsbook.core.schema import apply_schema
 from opsbook.flags import PostgresSource
 
 WORKERS = 50
-FLIPS = int(os.environ.get("FLIPS", "200"))
+FLIPS = 200
 PAUSE_SECONDS = (0.05, 0.1)
 FLAG = "flipped"
 TOKEN = "benchmark"
@@ -110,6 +110,7 @@ def serving(url: str, folder: Path) -> Iterator[httpx.Client]:
         [sys.executable, "-m", "opsbook", "serve", "--port", str(port)],
         env={**os.environ, "OPSBOOK_DATABASE_URL": url, "OPSBOOK_HOME": str(folder / "serve"), "ADMIN_TOKEN": TOKEN},
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -126,7 +127,9 @@ def workers(url: str, folder: Path) -> Iterator[list[Observations]]:
     """Fifty processes that follow the flags while the context lasts; after it, what they saw."""
     folder.mkdir()
     nursery = subprocess.Popen(
-        [sys.executable, __file__, "nursery", url, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "benchmarks.obeyed", "nursery", url, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert nursery.stdin is not None
     assert nursery.stdout is not None
