@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,8 @@ from psycopg_pool import PoolTimeout
 from opsbook.core.access import Identity, Role
 from opsbook.core.audit import AuditFilter
 from opsbook.core.audit import search as search_audit
+from opsbook.core.deadline import within
+from opsbook.core.errors import Unavailable
 from opsbook.core.http.identity import signed_in
 from opsbook.core.runtime import Runtime, runtime_of
 from opsbook.monitoring.health import Report, Result, Status
@@ -112,10 +113,8 @@ def _concern(check: Result) -> Concern:
 
 async def _lately(runtime: Runtime) -> Lately:
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS), runtime.pool.connection() as connection:
-            records = await search_audit(connection, AuditFilter(limit=_RECENT_RECORDS))
-            return Lately(True, await concerns(connection), records)
-    except (TimeoutError, psycopg.OperationalError, PoolTimeout):
+        return await within(_PATIENCE_SECONDS, _ask(runtime))
+    except (Unavailable, psycopg.OperationalError, PoolTimeout):
         silent = Concern(
             "The ops database does not answer",
             "Levers and the audit wait for it; flags are served from memory meanwhile.",
@@ -124,3 +123,9 @@ async def _lately(runtime: Runtime) -> Lately:
             datetime.now(UTC),
         )
         return Lately(False, [silent], [])
+
+
+async def _ask(runtime: Runtime) -> Lately:
+    async with runtime.pool.connection() as connection:
+        records = await search_audit(connection, AuditFilter(limit=_RECENT_RECORDS))
+        return Lately(True, await concerns(connection), records)

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from opsbook.core.access import store
 from opsbook.core.access.credentials import is_well_formed
 from opsbook.core.access.identity import ANONYMOUS, Identity, Kind, Role
+from opsbook.core.deadline import within
 from opsbook.core.errors import Forbidden, Unauthorized
 from opsbook.core.postgres.connect import Pool
 from opsbook.core.runtime import Runtime, runtime_of
@@ -29,6 +30,7 @@ SESSION_COOKIE = "__Host-opsbook"
 DEVICE_COOKIE = "__Host-opsbook-device"
 CSRF_FIELD = "csrf_token"
 _LONGEST_CREDENTIAL = 512
+_PATIENCE_SECONDS = 2.0
 
 _bearer = HTTPBearer(auto_error=False, description="ADMIN_TOKEN, or an API token (`opsbook token create`).")
 
@@ -61,7 +63,7 @@ async def bearer_identity(request: Request) -> Identity | None:
     runtime = runtime_of(request)
     if _is_admin_token(runtime, secret):
         return _grown(visitor(request), "ADMIN_TOKEN", "admin_token", Role.ADMIN, frozenset({"*"}))
-    return await _token_identity(runtime.pool, visitor(request), secret)
+    return await within(_PATIENCE_SECONDS, _token_identity(runtime.pool, visitor(request), secret))
 
 
 async def session_identity(request: Request) -> Identity | None:
@@ -69,6 +71,10 @@ async def session_identity(request: Request) -> Identity | None:
     secret = request.cookies.get(SESSION_COOKIE, "")
     if not 0 < len(secret) <= _LONGEST_CREDENTIAL:
         return None
+    return await within(_PATIENCE_SECONDS, _session_identity(request, secret))
+
+
+async def _session_identity(request: Request, secret: str) -> Identity | None:
     async with runtime_of(request).pool.connection() as connection:
         row = await store.session_by_secret(connection, secret)
         if row is None:
