@@ -105,4 +105,4 @@ def test_live_events_name_the_topic_that_changed(owner: Person, database: psycop
 
 
 def test_live_events_are_for_people_who_are_signed_in(server: str) -> None:
-    assert httpx.get(f"{server}/ops/live").status_code == 303
+    assert httpx.get(f"{server}/ops/live").text == "event: signed-out\ndata: \n\n"

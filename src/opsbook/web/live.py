@@ -10,15 +10,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import psycopg
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from psycopg_pool import PoolTimeout
 
-from opsbook.core.access import Identity, Role
-from opsbook.core.http.identity import session_identity, signed_in
+from opsbook.core.errors import Unavailable
+from opsbook.core.http.identity import session_identity
 from opsbook.core.runtime import Runtime, runtime_of
 from opsbook.web.frame import standing
 
@@ -34,10 +34,11 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/live")
-async def live(request: Request, _: Annotated[Identity, Depends(signed_in(Role.VIEWER))]) -> StreamingResponse:
-    """Events for as long as the page is open and its person signed in."""
+async def live(request: Request) -> StreamingResponse:
+    """Events for as long as the page is open and its person signed in; to anybody else only that they are not."""
+    person = await session_identity(request)
     return StreamingResponse(
-        _events(request, runtime_of(request)),
+        _events(request, runtime_of(request)) if person else _signed_out(),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -66,6 +67,10 @@ async def _events(request: Request, runtime: Runtime) -> AsyncIterator[str]:
             yield _event(topic, str(revision))
 
 
+async def _signed_out() -> AsyncIterator[str]:
+    yield _event("signed-out", "")
+
+
 @contextmanager
 def _revisions(bus: Bus) -> Iterator[asyncio.Queue[tuple[str, int]]]:
     """What the bus's thread hears, handed to this event loop."""
@@ -89,7 +94,7 @@ async def _is_signed_out(request: Request) -> bool:
     """Whether the session has ended meanwhile; a database that does not answer ends nobody's."""
     try:
         return await session_identity(request) is None
-    except (psycopg.Error, PoolTimeout):
+    except (Unavailable, psycopg.Error, PoolTimeout):
         return False
 
 

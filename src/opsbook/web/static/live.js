@@ -3,21 +3,39 @@
 import { load, replace } from "./page.js";
 
 const GATHER_MILLISECONDS = 60;
+const RETRY_MILLISECONDS = 2000;
 const TOPICS = ["flags", "audit", "health", "access"];
 
 let stale = new Set();
 let timer = null;
+let source = null;
 
 export function start() {
-  const url = document.body.dataset.liveUrl;
-  if (!url) return;
-  const source = new EventSource(url);
+  if (!document.body.dataset.liveUrl) return;
+  document.addEventListener("visibilitychange", follow);
+  setInterval(tick, 1000);
+  follow();
+}
+
+/** Listen while the page is seen; a hidden one gives up its connection, of which a browser has six to a host. */
+function follow() {
+  source?.close();
+  source = null;
+  if (document.hidden) return;
+  source = new EventSource(document.body.dataset.liveUrl);
   for (const topic of TOPICS) source.addEventListener(topic, (event) => changed(topic, event.data));
   source.addEventListener("signed-out", () => location.reload());
-  source.addEventListener("error", () => { document.body.dataset.silent = ""; });
-  source.addEventListener("open", () => { delete document.body.dataset.silent; });
-  setInterval(tick, 1000);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) TOPICS.forEach((topic) => changed(topic)); });
+  source.addEventListener("error", refused);
+  source.addEventListener("open", () => {
+    delete document.body.dataset.silent;
+    TOPICS.forEach((topic) => changed(topic)); // whatever changed before we listened
+  });
+}
+
+/** The browser itself tries again after a lost connection, but not after a refused one. */
+function refused() {
+  document.body.dataset.silent = "";
+  if (source?.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) follow(); }, RETRY_MILLISECONDS);
 }
 
 function changed(topic, data) {
