@@ -1,0 +1,67 @@
+"""axe finds nothing, on every page, light and dark, wide and narrow; nothing is wider than a phone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import AXE, NewPage
+
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 360, "height": 780}
+PAGES = [
+    *("/ops", "/ops/flags", "/ops/flags?state=killed", "/ops/flags/-/new", "/ops/flags/shown", "/ops/flags/shown/kill"),
+    *("/ops/flags/dead", "/ops/audit", "/ops/audit?q=nothing-has-this", "/ops/access", "/ops/access/password"),
+    *("/ops/search?q=shown", "/ops/flags/never-was"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _flags(api: httpx.Client) -> None:
+    flags = "/api/admin/feature-flags"
+    fields = {"description": "On every page", "owner": "web", "tags": ["tag"], "rollout_percentage": 12.5}
+    api.post(flags, json={"name": "shown", "enabled": True, **fields})
+    api.post(flags, json={"name": "shown", "rollout_percentage": 25, "reason": "going well"})
+    api.post(flags, json={"name": "dead", "enabled": True, "kill_switch": True})
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_axe_finds_nothing(new_page: NewPage, theme: str, size: dict[str, int]) -> None:
+    page = new_page("/ops", color_scheme=theme, viewport=size, bypass_csp=True)
+    found: dict[str, object] = {}
+    for path in PAGES:
+        page.goto(path)
+        found[path] = violations(page), page.evaluate("document.documentElement.scrollWidth")
+    assert found == dict.fromkeys(PAGES, ([], size["width"]))
+
+
+def test_axe_finds_nothing_in_what_opens(new_page: NewPage) -> None:
+    page = new_page("/ops/flags", bypass_csp=True)
+    page.keyboard.press("?")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.get_by_role("option").first.wait_for()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_label("Kill shown").click()
+    page.get_by_label("Reason").wait_for()
+    assert violations(page) == []
+
+
+def test_axe_finds_nothing_outside_the_frame(new_page: NewPage) -> None:
+    page = new_page("/ops", bypass_csp=True)
+    page.context.clear_cookies()
+    for path in ("/ops/sign-in", "/ops/sign-in?link=dead"):
+        page.goto(path)
+        assert violations(page) == [], path
+
+
+def violations(page: Page) -> list[str]:
+    """What axe objects to, each with the first element that it means."""
+    page.add_script_tag(path=AXE)
+    found: list[dict[str, Any]] = page.evaluate("axe.run().then(result => result.violations)")
+    return [f"{each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}" for each in found]
