@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import httpx
 import psycopg
 import pytest
 from psycopg.rows import dict_row
@@ -211,6 +212,31 @@ def test_revisions_are_in_the_order_of_commits(ops_url: str, database: psycopg.C
         "select name, revision from feature_flags where name in ('slow', 'quick') order by 2"
     ).fetchall()
     assert [name for name, _ in rows] == ["slow", "quick"]
+
+
+@pytest.mark.parametrize("way", ["sql", "api"])
+def test_a_change_of_many_flags_and_one_of_a_single_flag_do_not_block_each_other_for_good(
+    ops_url: str, database: psycopg.Connection, api: httpx.Client, way: str
+) -> None:
+    """Whoever changes flags queues first: the second holds nothing that the first still needs."""
+    create(database, f"{way}.one")
+    create(database, f"{way}.two")
+    change = {
+        "sql": lambda: psql(ops_url, f"update feature_flags set rollout_percentage = 5 where name = '{way}.two';"),
+        "api": lambda: api.patch(f"/api/admin/feature-flags/{way}.two", json={"rollout_percentage": 5}),
+    }[way]
+    with psycopg.connect(ops_url) as many:
+        many.execute("update feature_flags set kill_switch = true where name = %s", [f"{way}.one"])
+        single = threading.Thread(target=change)
+        single.start()
+        until(lambda: waiting_for_locks(database) == 1, 5)
+        many.execute("update feature_flags set kill_switch = true where name = %s", [f"{way}.two"])
+        many.commit()
+    single.join(10)
+    row = database.execute(
+        "select kill_switch, rollout_percentage::int from feature_flags where name = %s", [f"{way}.two"]
+    ).fetchone()
+    assert row == (True, 5)
 
 
 def test_the_right_to_update_flags_suffices(

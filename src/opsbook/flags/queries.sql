@@ -10,6 +10,10 @@ order by archived_at is not null, name
 -- One flag.
 select * from opsbook.feature_flags where name = %(name)s
 
+-- name: take_turn
+-- Queue with the other writers, as the trigger on the table does; before a flag is locked.
+select from opsbook.revisions where topic = 'flags' for update
+
 -- name: lock
 -- One flag, held against other writers until the transaction ends.
 select * from opsbook.feature_flags where name = %(name)s for update

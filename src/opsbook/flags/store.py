@@ -86,7 +86,7 @@ async def create_or_change_flag(
     Raises:
         Conflict: It is no longer at the expected revision.
     """
-    if expected_revision is None and await _one(connection, "lock", name=name) is None:
+    if expected_revision is None and await _held(connection, name) is None:
         row = await _one(connection, "create", fields=Jsonb({**fields, "name": name}))
         if row is not None:
             return flag_from(row), True
@@ -131,7 +131,7 @@ async def undo(connection: Connection, name: str, *, to_revision: int | None = N
     Raises:
         NotFound: There never was one of that name, or not yet at that revision.
     """
-    await _one(connection, "lock", name=name)
+    await _held(connection, name)
     wanted = await _state(connection, name, to_revision)
     if wanted is None:
         await connection.execute(_QUERIES["delete"], {"name": name})
@@ -154,7 +154,7 @@ async def _state(connection: Connection, name: str, revision: int | None) -> Map
 
 
 async def _lock(connection: Connection, name: str, expected_revision: int | None) -> None:
-    row = await _one(connection, "lock", name=name)
+    row = await _held(connection, name)
     if row is None:
         raise NotFound(f"there is no flag {name[:200]!r}; `opsbook flags list` shows them")
     if expected_revision is not None and row["revision"] != expected_revision:
@@ -162,6 +162,12 @@ async def _lock(connection: Connection, name: str, expected_revision: int | None
             f"{name!r} is at revision {row['revision']}, not {expected_revision}: somebody changed it in between;"
             " look at it again and retry"
         )
+
+
+async def _held(connection: Connection, name: str) -> DictRow | None:
+    """A flag as it is and stays until this transaction ends, unless by this transaction."""
+    await connection.execute(_QUERIES["take_turn"])
+    return await _one(connection, "lock", name=name)
 
 
 async def _one(connection: Connection, query: str, **parameters: object) -> DictRow | None:

@@ -46,6 +46,19 @@ create table feature_flag_revisions (
 comment on table feature_flag_revisions is 'Every state that a flag has had; a null `after` is a deletion.';
 create index feature_flag_revisions_name on feature_flag_revisions (name, revision desc);
 
+-- Writers queue for the revision before they lock any flag. The other way round, a statement on many
+-- flags and one on a single flag would each hold what the other needs, and one of them would fail.
+insert into revisions values ('flags', 0) on conflict do nothing;
+create function take_turn() returns trigger
+language plpgsql security definer set search_path = opsbook, pg_temp as $$
+begin
+    perform from revisions where topic = 'flags' for update;
+    return null;
+end
+$$;
+create trigger take_turn before insert or update or delete on feature_flags
+    for each statement execute function take_turn();
+
 create function number_feature_flag() returns trigger
 language plpgsql security definer set search_path = opsbook, pg_temp as $$
 begin
