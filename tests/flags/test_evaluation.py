@@ -58,6 +58,16 @@ def test_raising_a_percentage_takes_nobody_out(name: str, key: str, one: float, 
     assert higher or not lower
 
 
+@given(names, texts.filter(bool))
+def test_a_key_is_in_from_the_first_percentage_above_its_bucket(name: str, key: str) -> None:
+    place = bucket(name, key)
+    below, above = (
+        evaluate(compile_flag(Flag(name=name, enabled=True, rollout_percentage=hundredths / 100)), key).value
+        for hundredths in (place, place + 1)
+    )
+    assert (below, above) == (False, True)
+
+
 @given(st.integers(0, 10_000))
 def test_every_hundredth_of_a_percent_is_one_bucket(hundredths: int) -> None:
     percentage = float(Decimal(hundredths) / 100)

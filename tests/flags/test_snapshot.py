@@ -20,7 +20,8 @@ from tests.flags.sources import Scripted
 from tests.flags.test_evaluation import flags
 from tests.folders import open_folder
 
-states = st.lists(flags, max_size=8, unique_by=lambda flag: flag.name)
+named_alike = st.builds(msgspec.structs.replace, flags, name=st.sampled_from("abcd"))
+states = st.lists(named_alike, max_size=4, unique_by=lambda flag: flag.name)
 FLAG = Flag(name="kept", enabled=True, revision=7)
 
 
@@ -55,7 +56,7 @@ def without_body(file: Path) -> None:
 
 
 def damaged(file: Path) -> None:
-    file.write_bytes(file.read_bytes().replace(b'"enabled":true', b'"enabled":null'))
+    file.write_bytes(file.read_bytes().replace(b'"enabled":true', b'"enabled":false'))
 
 
 def newer(file: Path) -> None:
