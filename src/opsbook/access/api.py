@@ -31,7 +31,7 @@ def _written_out(value: object) -> object:
 
 
 Admin = Annotated[Identity, Depends(requires(Role.ADMIN, "access:write"))]
-Auditor = Annotated[Identity, Depends(requires(Role.OPERATOR, "audit:read"))]
+Auditor = Annotated[Identity, Depends(requires(Role.VIEWER, "audit:read"))]
 Text = Annotated[str | None, Query(max_length=200, pattern="^[^\x00]*$")]
 Id = Annotated[int | None, Query(ge=1, le=_LARGEST_ID)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
