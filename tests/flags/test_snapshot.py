@@ -20,7 +20,12 @@ from tests.flags.sources import Scripted
 from tests.flags.test_evaluation import flags
 from tests.folders import open_folder
 
-named_alike = st.builds(msgspec.structs.replace, flags, name=st.sampled_from("abcd"))
+
+def renamed(flag: Flag, name: str) -> Flag:
+    return msgspec.structs.replace(flag, name=name)
+
+
+named_alike = st.builds(renamed, flags, st.sampled_from("abcd"))
 states = st.lists(named_alike, max_size=4, unique_by=lambda flag: flag.name)
 FLAG = Flag(name="kept", enabled=True, revision=7)
 
