@@ -60,15 +60,28 @@ def main_options(
 
 
 def main() -> None:
-    """Run the command line; errors of ours become one line and an exit code."""
+    """Run the command line; errors that say what to do become one line and an exit code."""
     from opsbook.core.console import fail
 
     try:
         app()
-    except OpsbookError as error:
-        sys.exit(fail(error))
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
+        sys.exit(fail(told))
+
+
+def _told(error: Exception) -> OpsbookError | None:
+    if isinstance(error, OpsbookError):
+        return error
+    import psycopg
+
+    from opsbook.core.database_errors import explain
+
+    return explain(error) if isinstance(error, psycopg.Error) else None
 
 
 def _commands() -> dict[str, Command]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 from typing import Annotated
 
 import typer
@@ -30,6 +32,9 @@ def serve(
     settings = load_settings()
     set_up_logging(settings.log_level)
     apply_schema(settings.require_url("ops"), CHAPTERS)
+    if settings.secret_key is None:
+        # One for all processes, else a form that one of them served is refused by the next.
+        os.environ["SECRET_KEY"] = secrets.token_hex(32)
     uvicorn.run(
         "opsbook.server:create_app",
         factory=True,

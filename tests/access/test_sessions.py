@@ -98,9 +98,11 @@ def test_two_admins_cannot_demote_each_other_at_once(
     tokens = [admin.token("/ops/search") for admin, _ in plans]
     with ThreadPoolExecutor(2) as both:
         statuses = both.map(
-            lambda plan: plan[0][0]
-            .post(f"/ops/access/operators/{plan[0][1]}/role", {"csrf_token": plan[1], "role": "viewer"})
-            .status_code,
+            lambda plan: (
+                plan[0][0]
+                .post(f"/ops/access/operators/{plan[0][1]}/role", {"csrf_token": plan[1], "role": "viewer"})
+                .status_code
+            ),
             zip(plans, tokens, strict=True),
         )
         assert set(statuses) <= {303, 403, 409}

@@ -53,7 +53,7 @@ def test_odd_input_is_refused_not_crashed_on(owner: Person, secret: str) -> None
 
 def test_cookies_are_kept_from_scripts_other_sites_and_plain_http(owner: Person) -> None:
     answer = sign_in(Person(owner.server), OWNER, PASSWORD)
-    cookies = SimpleCookie[str]()
+    cookies = SimpleCookie()
     for header in answer.headers.get_list("set-cookie"):
         cookies.load(header)
     assert set(cookies) == {SESSION, DEVICE}

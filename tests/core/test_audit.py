@@ -86,7 +86,9 @@ def test_a_request_is_recorded_with_its_actor_id_and_reason(
     assert (found["reason"], found["success"]) == ("launch", True)
 
 
-def test_a_command_is_recorded_as_the_person_at_the_shell(ops_url: str, database: psycopg.Connection, flag: str) -> None:
+def test_a_command_is_recorded_as_the_person_at_the_shell(
+    ops_url: str, database: psycopg.Connection, flag: str
+) -> None:
     assert opsbook("flags", "kill", flag, "--yes", OPSBOOK_DATABASE_URL=ops_url).code == 0
     found = newest(database, flag)
     assert found["actor_kind"] == "cli"
@@ -133,13 +135,17 @@ def test_an_untouched_trail_is_intact(database: psycopg.Connection, flag: str) -
     [
         "update security_audit set actor = 'somebody else' where id = (select min(id) from security_audit)",
         "update security_audit set before = '{}' where id = (select max(id) from security_audit)",
-        "update security_audit set created_at = created_at + interval '1 second'"
-        " where id = (select max(id) from security_audit)",
+        (
+            "update security_audit set created_at = created_at + interval '1 second'"
+            " where id = (select max(id) from security_audit)"
+        ),
         "delete from security_audit where id = (select min(id) + 1 from security_audit)",
         "delete from security_audit_seals where position = 1",
         "delete from security_audit_seals where position = 2",
-        "update security_audit_seals set position = position + 10"
-        " where position = (select max(position) from security_audit_seals)",
+        (
+            "update security_audit_seals set position = position + 10"
+            " where position = (select max(position) from security_audit_seals)"
+        ),
         "update security_audit_seals set hash = '\\x00' where position = 1",
     ],
 )

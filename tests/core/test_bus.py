@@ -82,7 +82,9 @@ def test_a_subscriber_that_raises_deafens_nobody(
         assert within_deadline(heard, next_revision(database, "shared"))
 
 
-def test_who_has_unsubscribed_hears_no_more(bus: Bus, listen: Callable[[str], Heard], database: psycopg.Connection) -> None:
+def test_who_has_unsubscribed_hears_no_more(
+    bus: Bus, listen: Callable[[str], Heard], database: psycopg.Connection
+) -> None:
     heard, left = listen("left"), queue.Queue[int]()
     undo = bus.subscribe("left", lambda _connection, revision: left.put(revision))
     assert within_deadline(heard, next_revision(database, "left"))

@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from opsbook.chapters import CHAPTERS
 from opsbook.core.jobs import job_app
 from opsbook.core.settings import load_settings
+from tests.upping import until
 
 STOPS_WITHIN_SECONDS = 6
 
@@ -25,7 +25,6 @@ def worker(ops_url: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "opsbook", "worker"],
         env={**os.environ, "OPSBOOK_DATABASE_URL": ops_url, "OPSBOOK_HOME": "/nonexistent", "PYTHONPATH": "src"},
-        stderr=subprocess.DEVNULL,
     )
     yield process
     if process.poll() is None:
@@ -61,13 +60,4 @@ async def run_once(ops_url: str, names: tuple[str, ...]) -> None:
             if name.rpartition(".")[2] in names:
                 await task.defer_async(timestamp=0)
         settings = load_settings(ops_database_url=ops_url)
-        await app.run_worker_async(
-            wait=False, install_signal_handlers=False, additional_context={"settings": settings}
-        )
-
-
-def until(met: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.05)
+        await app.run_worker_async(wait=False, install_signal_handlers=False, additional_context={"settings": settings})

@@ -34,7 +34,9 @@ def test_six_starts_at_once_apply_each_file_once(empty_database: str) -> None:
 def test_it_needs_no_superuser_and_brings_the_tables_of_jobs(empty_database: str) -> None:
     apply_schema(empty_database, CHAPTERS)
     with psycopg.connect(empty_database) as connection:
-        role = connection.execute("select rolsuper, rolcreaterole from pg_roles where rolname = current_user").fetchone()
+        role = connection.execute(
+            "select rolsuper, rolcreaterole from pg_roles where rolname = current_user"
+        ).fetchone()
         assert role == (False, False)
         # By their plain names: the runbook's SQL is typed without a schema.
         for table in ("security_audit", "feature_flags", "procrastinate_jobs", "procrastinate_workers"):

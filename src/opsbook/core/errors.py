@@ -15,7 +15,7 @@ class OpsbookError(Exception):
 
 
 class NotConfigured(OpsbookError):
-    """A setting that this needs is missing."""
+    """A setting that this needs is missing, or has a value that makes no sense."""
 
     status = 503
     title = "Not configured"

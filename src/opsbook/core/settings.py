@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from opsbook.core.errors import NotConfigured
@@ -138,12 +138,16 @@ def load_settings(folder: Path | None = None, **overrides: object) -> Settings:
         overrides: Values that beat the environment's.
 
     Raises:
-        pydantic.ValidationError: A variable has a value that makes no sense.
+        NotConfigured: A variable has a value that makes no sense.
     """
     # By their variables' names: accepting field names would also read `home` from $HOME, and `url` from $URL.
     given = {_variable(name): value for name, value in overrides.items()}
     place = folder or Path()
-    settings = Settings(_env_file=(place / ".env", place / ".env.local"), **given)  # pyright: ignore[reportCallIssue]
+    try:
+        settings = Settings(_env_file=(place / ".env", place / ".env.local"), **given)  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        # Without its cause, whose traceback would tell no more, and at length.
+        raise NotConfigured("; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())) from None
     return settings.model_copy(update=_from_home(settings, place / settings.home))
 
 

@@ -18,7 +18,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
-from opsbook.core.errors import OpsbookError, TooManyRequests
+from opsbook.core.database_errors import explain
+from opsbook.core.errors import OpsbookError, TooManyRequests, Unavailable
 from opsbook.core.log import get_logger
 
 log = get_logger("opsbook.http")
@@ -70,8 +71,8 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(psycopg.Error, _database)
-    app.add_exception_handler(PoolTimeout, _database)
-    app.add_exception_handler(TimeoutError, _database)
+    app.add_exception_handler(PoolTimeout, _timeout)
+    app.add_exception_handler(TimeoutError, _timeout)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -129,26 +130,18 @@ def _pointer(location: Sequence[object]) -> str:
 
 
 async def _database(request: Request, error: Exception) -> Response:
-    match error:
-        case psycopg.errors.RaiseException() | psycopg.errors.CheckViolation() | psycopg.errors.DataError():
-            return problem_response(422, "Invalid input", _primary(error), _id(request))
-        case psycopg.errors.LockNotAvailable():
-            detail = "another transaction holds this; see who with `opsbook audit tail` or pg_stat_activity, and retry"
-            return problem_response(409, "Conflict", detail, _id(request))
-        case psycopg.errors.SerializationFailure() | psycopg.errors.DeadlockDetected():
-            return problem_response(409, "Conflict", "somebody changed it at the same moment; retry", _id(request))
-        case psycopg.OperationalError() | PoolTimeout() | TimeoutError():
-            log.warning("ops_database_unavailable", error=type(error).__name__)
-            detail = "the ops database does not answer; `opsbook health` says more"
-            return problem_response(
-                503, "Unavailable", detail, _id(request), headers={"Retry-After": str(_RETRY_SECONDS)}
-            )
-        case _:
-            return await _unexpected(request, error)
+    assert isinstance(error, psycopg.Error)
+    told = explain(error)
+    if told is None:
+        return await _unexpected(request, error)
+    if isinstance(told, Unavailable):
+        log.warning("ops_database_unavailable", error=type(error).__name__)
+    return await _ours(request, told)
 
 
-def _primary(error: psycopg.Error) -> str:
-    return error.diag.message_primary or "the database refused a value"
+async def _timeout(request: Request, error: Exception) -> Response:
+    log.warning("ops_database_unavailable", error=type(error).__name__)
+    return await _ours(request, Unavailable("the ops database does not answer; `opsbook health` says more"))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
