@@ -42,8 +42,8 @@ class Tally:
     answers: Counter[int] = field(default_factory=Counter[int])
     refused: int = 0
     faults: Counter[str] = field(default_factory=Counter[str])
-    recoveries: dict[str, float] = field(default_factory=dict[str, float])
-    """Seconds from the end of each kind of fault until health was well for good, the slowest."""
+    recoveries: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
+    """Seconds from the end of each kind of fault until health was well for good, the slowest, and its last complaint."""
     failures: list[str] = field(default_factory=list[str])
     memory_mib: list[float] = field(default_factory=list[float])
 
@@ -117,9 +117,10 @@ def recover(url: str, name: str, tally: Tally) -> None:
     """Wait until health is well and stays so: right after a fault it may not have noticed yet."""
     began = last_unwell = time.monotonic()
     while (now := time.monotonic()) - began < RECOVERY_SECONDS:
-        if '"status":"ok","database"' not in health(url):
+        said = health(url)
+        if '"status":"ok","database"' not in said:
             last_unwell = time.monotonic()
-            tally.recoveries[name] = max(tally.recoveries.get(name, 0.0), last_unwell - began)
+            tally.recoveries[name] = max(tally.recoveries.get(name, (0.0, "")), (last_unwell - began, said))
         elif now - last_unwell > STEADY_SECONDS:
             return
         time.sleep(0.1)
@@ -187,7 +188,8 @@ def report(tally: Tally) -> int:
         tally.failures.append(f"the service grew by {growth:.0f} MiB")
     print(f"answers {dict(sorted(tally.answers.items()))}, connections refused {tally.refused}")
     for name, times in tally.faults.items():
-        print(f"{name}: {times} times, well again after {tally.recoveries.get(name, 0.0):.1f} s at the slowest")
+        slowest, complaint = tally.recoveries.get(name, (0.0, ""))
+        print(f"{name}: {times} times, well again after {slowest:.1f} s at the slowest {complaint}")
     print(f"growth {growth:.1f} MiB")
     print("\n".join(tally.failures) or "well throughout")
     return 1 if tally.failures else 0
