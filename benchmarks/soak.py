@@ -43,7 +43,7 @@ class Tally:
     refused: int = 0
     faults: Counter[str] = field(default_factory=Counter[str])
     recoveries: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
-    """Seconds from the end of each kind of fault until health was well for good, the slowest, and its last complaint."""
+    """Seconds from the end of each kind of fault until health stayed well, the slowest, and its last complaint."""
     failures: list[str] = field(default_factory=list[str])
     memory_mib: list[float] = field(default_factory=list[float])
 
