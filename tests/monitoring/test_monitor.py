@@ -85,6 +85,20 @@ async def test_an_answer_after_the_deadline_counts_the_moment_it_comes() -> None
         assert await until(lambda: one(monitor, "slow") == (Status.OK, "here at last"), 0.2) < 0.1
 
 
+async def test_what_is_down_is_looked_at_again_soon_however_rare_its_check() -> None:
+    answers = iter([ConnectionRefusedError("not yet"), None])
+
+    async def recovers() -> None:
+        if (answer := next(answers, None)) is not None:
+            raise answer
+
+    monitor = HealthMonitor()
+    monitor.add("recovers", recovers, interval=60)
+    async with started(monitor):
+        assert one(monitor, "recovers")[0] is Status.DOWN
+        await until(lambda: one(monitor, "recovers")[0] is Status.OK, within=2)
+
+
 async def test_a_check_that_ignores_cancellation_runs_at_most_twice_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "PATIENCE", 0.02)
     running = 0

@@ -14,6 +14,9 @@ PATIENCE = 3.0
 """Seconds that a run may go on after its deadline: the answer of a server that wakes up still counts at once,
 while one that is gone for good (a cut network never says so) is asked anew within `deadline + PATIENCE`."""
 
+RETRY = 0.5
+"""Seconds after which what is down is looked at again, however rare its check: a return is told within two."""
+
 MOST_RUNS = 2
 """Runs of one check that may be alive at once: the current one, and one given up that has not ended yet."""
 
@@ -40,7 +43,7 @@ class Watch:
             await self._one_round()
             while len(self._alive) >= MOST_RUNS:
                 await asyncio.wait(self._alive, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.sleep(self.check.interval)
+            await asyncio.sleep(self._pause())
 
     async def close(self) -> None:
         """Cancel what still runs; a run that ignores this is left behind."""
@@ -49,6 +52,10 @@ class Watch:
                 attempt.cancel()
             if self._alive:
                 await asyncio.wait(self._alive, timeout=0.5)
+
+    def _pause(self) -> float:
+        down = self.last is not None and self.last.finding.status is Status.DOWN
+        return min(self.check.interval, RETRY) if down else self.check.interval
 
     async def _one_round(self) -> None:
         started = time.monotonic()
