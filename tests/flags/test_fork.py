@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.conftest import ADMIN_TOKEN
 from tests.flags.helpers import set_enabled, until
 
 HERE = Path(__file__).parent
@@ -28,12 +30,17 @@ HERE = Path(__file__).parent
         ("forkserver", {"parent", "child"}),
     ],
 )
+@pytest.mark.parametrize("source", ["database", "server"])
 def test_every_process_follows_by_itself(
-    ops_url: str, database: psycopg.Connection, tmp_path: Path, how: str, processes: set[str]
+    ops_url: str, server: str, database: psycopg.Connection, tmp_path: Path, how: str, processes: set[str], source: str
 ) -> None:
     database.execute("insert into feature_flags (name) values ('forked') on conflict do nothing")
     set_enabled(database, "forked", False)
-    with running(how, ops_url, tmp_path) as answers:
+    named = {
+        "database": {"OPSBOOK_DATABASE_URL": ops_url},
+        "server": {"OPSBOOK_URL": server, "OPSBOOK_TOKEN": ADMIN_TOKEN},
+    }[source]
+    with running(how, named, tmp_path) as answers:
         until(lambda: told(answers) == dict.fromkeys(processes, "off"), within=15)
         for answer in ("on", "off", "on"):
             set_enabled(database, "forked", answer == "on")
@@ -41,12 +48,12 @@ def test_every_process_follows_by_itself(
 
 
 @contextmanager
-def running(how: str, url: str, home: Path) -> Iterator[list[str]]:
+def running(how: str, named: dict[str, str], home: Path) -> Iterator[list[str]]:
     service = subprocess.Popen(
         [sys.executable, HERE / "forking.py", how],
         env={
             **os.environ,
-            "OPSBOOK_DATABASE_URL": url,
+            **named,
             "OPSBOOK_HOME": str(home),
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         },
@@ -65,6 +72,8 @@ def running(how: str, url: str, home: Path) -> Iterator[list[str]]:
         yield answers
     finally:
         service.stdin.close()
+        with suppress(ProcessLookupError):
+            os.killpg(service.pid, signal.SIGKILL)
         service.wait(10)
         reader.join(10)
         service.stdout.close()
