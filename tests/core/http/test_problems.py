@@ -95,9 +95,8 @@ class TestWithoutTheDatabase:
     """The ops database refuses every connection, then is back."""
 
     @pytest.mark.usefixtures("_gone")
-    @pytest.mark.parametrize("path", [FLAGS, "/api/admin/audit", "/api/admin/tokens"])
-    def test_the_admin_api_says_so_in_time(self, api: httpx.Client, path: str) -> None:
-        for _ in range(2):  # with connections that have died, and then with none to be had
+    def test_the_admin_api_says_so_in_time(self, api: httpx.Client) -> None:
+        for path in (FLAGS, "/api/admin/audit"):  # with connections that have died, and then with none to be had
             begun = time.monotonic()
             answer = api.get(path)
             assert time.monotonic() - begun < UNAVAILABLE_WITHIN_SECONDS
