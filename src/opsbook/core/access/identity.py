@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-import getpass
+import os
+import pwd
 import socket
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -62,5 +63,19 @@ SYSTEM = Identity("opsbook", "system", Role.ADMIN)
 
 
 def host_identity() -> Identity:
-    """The person at this machine's shell: whoever can reach the database from here has the keys already."""
-    return Identity(f"{getpass.getuser()}@{socket.gethostname()}", "cli", Role.ADMIN, user_agent="opsbook cli")
+    """The person at this machine's shell: whoever can reach the database from here has the keys already.
+
+    The account is the kernel's word, not that of a variable which the shell may set at will;
+    `SUDO_USER` counts where root reads it, for only root could have forged it.
+    """
+    uid = os.getuid()
+    behind = os.environ.get("SUDO_USER") if uid == 0 else None
+    name = f"{behind or _account(uid)}@{socket.gethostname()}"
+    return Identity(f"{name} via sudo" if behind else name, "cli", Role.ADMIN, user_agent="opsbook cli")
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
