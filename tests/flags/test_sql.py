@@ -101,6 +101,8 @@ def test_a_deletion_is_a_revision_too(database: psycopg.Connection) -> None:
     [
         "update feature_flags set rollout_percentage = -1 where name = 'strict'",
         "update feature_flags set rollout_percentage = 100.01 where name = 'strict'",
+        "update feature_flags set rollout_percentage = 25.005 where name = 'strict'",
+        "update feature_flags set rollout_percentage = 100.004 where name = 'strict'",
         "update feature_flags set rollout_percentage = 'NaN' where name = 'strict'",
         "update feature_flags set rollout_percentage = 'Infinity' where name = 'strict'",
         "update feature_flags set rollout_percentage = null where name = 'strict'",

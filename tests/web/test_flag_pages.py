@@ -88,6 +88,14 @@ def test_undo_to_any_revision(operator: Person, api: httpx.Client) -> None:
     assert flag(api, "travel")["rollout_percentage"] == 1
 
 
+@pytest.mark.parametrize("revision", ["0" * 5000, "9" * 19, "last", "²"])
+def test_an_undo_to_no_revision_is_told_and_undoes_nothing(operator: Person, api: httpx.Client, revision: str) -> None:
+    api.post(FLAGS, json={"name": "stays", "rollout_percentage": 1})
+    held = api.post(FLAGS, json={"name": "stays", "rollout_percentage": 2}).json()["revision"]
+    assert operator.submit("/ops/flags/stays/undo", to_revision=revision).status_code == 422
+    assert flag(api, "stays")["revision"] == held
+
+
 def test_an_undo_after_somebody_elses_change_is_refused(operator: Person, api: httpx.Client) -> None:
     seen = api.post(FLAGS, json={"name": "raced", "rollout_percentage": 10}).json()["revision"]
     api.post(FLAGS, json={"name": "raced", "rollout_percentage": 20})

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from opsbook.core import audit
-from opsbook.core.access import Identity, Role, store
+from opsbook.core.access import Identity, Role, RoleName, Scope, store
 from opsbook.core.audit import AuditFilter, acting
 from opsbook.core.http.dependencies import Running
+from opsbook.core.http.fields import Moment
 from opsbook.core.http.identity import requires
 from opsbook.core.http.problems import problems
 
@@ -23,18 +24,10 @@ _SHORTEST_LIFETIME_DAYS = 0.001
 _LARGEST_ID = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly (RFC 8259, 6)."""
 
-
-def _written_out(value: object) -> object:
-    if isinstance(value, str) and "-" not in value[1:]:
-        raise ValueError("write a time as 2031-01-31T14:05:00Z")  # pydantic would take a number for seconds
-    return value
-
-
 Admin = Annotated[Identity, Depends(requires(Role.ADMIN, "access:write"))]
 Auditor = Annotated[Identity, Depends(requires(Role.VIEWER, "audit:read"))]
 Text = Annotated[str | None, Query(max_length=200, pattern="^[^\x00]*$")]
 Id = Annotated[int | None, Query(ge=1, le=_LARGEST_ID)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
 class TokenInput(BaseModel):
@@ -43,10 +36,8 @@ class TokenInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=200, pattern="^[^\x00]*[^\x00 ][^\x00]*$")
-    role: Literal["viewer", "operator", "admin"] = "viewer"
-    scopes: list[Annotated[str, Field(pattern=r"^(\*|[a-z]+:(\*|read|write))$")]] = Field(
-        default=["*"], min_length=1, max_length=50
-    )
+    role: RoleName = "viewer"
+    scopes: list[Scope] = Field(default=["*"], min_length=1, max_length=50)
     lifetime_days: float | None = Field(
         None, ge=_SHORTEST_LIFETIME_DAYS, le=_LONGEST_LIFETIME_DAYS, allow_inf_nan=False
     )
@@ -116,7 +107,7 @@ async def create_token(runtime: Running, identity: Admin, given: TokenInput) -> 
             connection,
             given.name,
             Role.parse(given.role),
-            created_by=identity.name,
+            by=identity,
             scopes=given.scopes,
             lifetime=lifetime,
         )

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from opsbook.core.audit import AuditFilter
 from opsbook.core.errors import Invalid
+from opsbook.core.http.fields import parse_number
 
 WITHIN = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 """Spans to choose from, counted back from now; `all` stands for no bound."""
 _DEFAULT_WITHIN = "7d"
-_LARGEST_ID = 2**63 - 1
 _FIELDS = ("actor", "action", "target_kind", "target", "q")
 _OUTCOMES = {"yes": True, "no": False}
 
@@ -47,7 +47,7 @@ def parse_filter(query: Mapping[str, str], now: datetime, limit: int) -> Asked:
             until=_moment(values["until"]),
             text=values["q"] or None,
             success=_OUTCOMES.get(values["success"]),
-            before_id=_number(query.get("before", "")),
+            before_id=parse_number(query.get("before", "")),
             limit=limit,
         ),
     )
@@ -68,11 +68,3 @@ def _moment(text: str) -> datetime | None:
     except ValueError as error:
         raise Invalid(f"{text!r} is not a time; write it as 2025-01-31T14:05 (UTC)") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _number(text: str) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()) or int(text[:20]) > _LARGEST_ID:
-        raise Invalid(f"{text[:40]!r} is not the number of a record")
-    return int(text)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import StreamingResponse
 
@@ -20,6 +19,7 @@ from opsbook.core.http.dependencies import Running
 from opsbook.core.http.identity import requires
 from opsbook.core.http.problems import problems
 from opsbook.flags import store
+from opsbook.flags.fields import MOST_REVISION, FlagFields, FlagInput, Reason
 from opsbook.flags.model import NAME_PATTERN, Flag
 from opsbook.flags.service import FlagStream
 
@@ -35,77 +35,6 @@ IfMatch = Annotated[
         json_schema_extra={"pattern": r'^(\*|(W/)?"?[0-9]{1,18}"?)$'},
     ),
 ]
-_NO_NUL = "^[^\x00]*$"
-"""What a Postgres text can hold."""
-_FLOAT_ERROR = 1e-9
-"""What a caller's arithmetic may add to a hundredth: 57 × 0.01 is 0.5700000000000001."""
-_NEVER_NULL = ("enabled", "kill_switch", "rollout_percentage", "description", "tags")
-_MOST_REVISION = 2**53 - 1
-"""The largest integer that every JSON reader keeps exactly (RFC 8259, 6)."""
-
-
-def _without_null(schema: dict[str, Any]) -> None:
-    """None stands for a field that was left out; the description must not promise that null is one too."""
-    for name in _NEVER_NULL:
-        described = schema["properties"][name]
-        described |= described.pop("anyOf")[0]
-
-
-class FlagFields(BaseModel):
-    """The fields of a flag that may be changed; those left out stay as they are."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_null)
-
-    enabled: StrictBool | None = None
-    kill_switch: StrictBool | None = Field(None, description="Off for everybody; beats everything.")
-    rollout_percentage: float | None = Field(
-        None,
-        ge=0,
-        le=100,
-        strict=True,
-        allow_inf_nan=False,
-        description="In steps of 0.01.",
-        json_schema_extra={"multipleOf": 0.01},
-    )
-    description: str | None = Field(None, max_length=2000, pattern=_NO_NUL)
-    owner: str | None = Field(None, max_length=200, pattern=_NO_NUL)
-    tags: list[Annotated[str, Field(min_length=1, max_length=50, pattern=_NO_NUL)]] | None = Field(None, max_length=20)
-    expires_at: datetime | None = None
-    archived_at: datetime | None = None
-    revision: int | None = Field(
-        None, ge=1, le=_MOST_REVISION, description="Refuse if the flag is at another revision."
-    )
-    reason: str | None = Field(
-        None, max_length=2000, pattern=_NO_NUL, description="Why; it stands in the history and the audit."
-    )
-
-    @field_validator("rollout_percentage")
-    @classmethod
-    def _hundredths(cls, value: float | None) -> float | None:
-        if value is None:
-            return None
-        rounded = round(value, 2)
-        if not math.isclose(value, rounded, abs_tol=_FLOAT_ERROR):
-            raise ValueError("a rollout percentage has at most two decimals")
-        return rounded
-
-    def changes(self) -> dict[str, Any]:
-        """What was given, as the store takes it.
-
-        Raises:
-            Invalid: A field that must have a value was given as null.
-        """
-        given = self.model_dump(mode="json", include=self.model_fields_set - {"revision", "reason", "name"})
-        for name in _NEVER_NULL:
-            if name in given and given[name] is None:
-                raise Invalid(f"{name} may be left out, but not null")
-        return given
-
-
-class FlagInput(FlagFields):
-    """A flag to create or change."""
-
-    name: str = Field(pattern=NAME_PATTERN)
 
 
 class FlagOutput(BaseModel):
@@ -150,8 +79,8 @@ class UndoInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    revision: int | None = Field(None, ge=1, le=_MOST_REVISION)
-    reason: str | None = Field(None, max_length=2000, pattern=_NO_NUL)
+    revision: int | None = Field(None, ge=1, le=MOST_REVISION)
+    reason: Reason = None
 
 
 @router.get("/api/admin/feature-flags", summary="List the flags")
@@ -194,7 +123,7 @@ async def delete(
     runtime: Running,
     identity: Writes,
     name: Name,
-    reason: Annotated[str | None, Query(max_length=2000, pattern=_NO_NUL)] = None,
+    reason: Annotated[Reason, Query()] = None,
     if_match: IfMatch = None,
 ) -> None:
     async with acting(runtime.pool, identity, reason) as connection:
@@ -206,7 +135,7 @@ async def history(
     runtime: Running,
     _: Reads,
     name: Name,
-    before_revision: Annotated[int | None, Query(ge=1, le=_MOST_REVISION)] = None,
+    before_revision: Annotated[int | None, Query(ge=1, le=MOST_REVISION)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> list[RevisionOutput]:
     async with runtime.pool.connection() as connection:

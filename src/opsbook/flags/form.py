@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from opsbook.core.errors import Invalid
-from opsbook.flags.api import FlagFields, FlagInput
+from opsbook.flags.fields import FlagFields, FlagInput
 
 Fields = TypeVar("Fields", bound=FlagFields)
 

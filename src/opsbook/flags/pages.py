@@ -13,6 +13,7 @@ from psycopg.rows import DictRow
 from opsbook.core.access import Identity, Role
 from opsbook.core.audit import acting
 from opsbook.core.errors import Conflict, NotFound, OpsbookError
+from opsbook.core.http.fields import parse_number
 from opsbook.core.http.identity import csrf_checked, signed_in
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.runtime import runtime_of
@@ -155,14 +156,12 @@ async def delete(request: Request, operator: Operator, name: Name) -> Response:
 async def undo(request: Request, operator: Operator, name: Name) -> Response:
     """Go back to `to_revision`, or to before the last change if that still is the one that was seen."""
     form = await _form(request)
-    target = form.get("to_revision", "")
     try:
+        target = parse_number(form.get("to_revision", ""))
         seen = read_change(form).revision
         async with acting(runtime_of(request).pool, operator, form.get("reason")) as connection:
             await _still_newest(connection, name, seen)
-            flag = await store.undo(
-                connection, name, to_revision=int(target) if target.isascii() and target.isdigit() else None
-            )
+            flag = await store.undo(connection, name, to_revision=target)
     except OpsbookError as error:
         return await _detail(request, operator, name, status=error.status, error=str(error))
     return _back(form, name, flag.revision if flag else None)

@@ -5,7 +5,7 @@ create table feature_flags (
     name text primary key,
     enabled boolean not null default false,
     kill_switch boolean not null default false,
-    rollout_percentage numeric(5, 2) not null default 100,
+    rollout_percentage numeric not null default 100,
     description text not null default '',
     owner text,
     tags text[] not null default '{}',
@@ -21,6 +21,9 @@ create table feature_flags (
         check (name ~ '^[A-Za-z0-9][A-Za-z0-9._:~-]{0,199}$'),
     constraint "rollout_percentage is between 0 and 100"
         check (rollout_percentage between 0 and 100),
+    -- numeric(5, 2) would round 100.004 to 100 instead of refusing it.
+    constraint "rollout_percentage has at most two decimals"
+        check (rollout_percentage = round(rollout_percentage, 2)),
     constraint "a description has at most 2,000 characters" check (length(description) <= 2000),
     constraint "an owner has at most 200 characters" check (length(owner) <= 200),
     constraint "at most 20 tags, none null, of 1,000 characters together"
