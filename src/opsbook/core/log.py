@@ -37,8 +37,9 @@ def get_logger(name: str) -> BoundLogger:
 
 def set_up_logging(level: str) -> None:
     """Send every log of this process, from `level` up, to standard error."""
+    # Plain tracebacks: richer ones print local variables, and with them passwords.
     renderers: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if sys.stderr.isatty()
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
