@@ -82,6 +82,25 @@ def test_a_subscriber_that_raises_deafens_nobody(
         assert within_deadline(heard, next_revision(database, "shared"))
 
 
+def test_a_subscriber_that_failed_is_told_again(
+    bus: Bus, listen: Callable[[str], Heard], database: psycopg.Connection
+) -> None:
+    """A flag change whose reading failed once must not stay unheard until the next change."""
+    heard = listen("retried")
+    failures = iter([ZeroDivisionError()])
+    succeeded = queue.Queue[int]()
+
+    def fails_once(_connection: psycopg.Connection, revision: int) -> None:
+        for failure in failures:
+            raise failure
+        succeeded.put(revision)
+
+    bus.subscribe("retried", fails_once)
+    revision = next_revision(database, "retried")
+    assert within_deadline(heard, revision)
+    assert within_deadline(succeeded, revision)
+
+
 def test_who_has_unsubscribed_hears_no_more(
     bus: Bus, listen: Callable[[str], Heard], database: psycopg.Connection
 ) -> None:

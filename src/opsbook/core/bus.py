@@ -24,7 +24,10 @@ from opsbook.core.postgres.connect import parameters
 
 SyncConnection: TypeAlias = psycopg.Connection[TupleRow]
 Subscriber: TypeAlias = Callable[[SyncConnection, int], None]
-"""Called in the bus's thread with its connection and the topic's newest known revision."""
+"""Called in the bus's thread with its connection and the topic's newest known revision.
+
+Called again with the same one, each second, while any of the topic's subscribers fails.
+"""
 
 NEW_CONNECTION = 0
 """The revision with which a subscriber is called when a connection begins, before any is known."""
@@ -45,7 +48,7 @@ class Bus:
         self._newest: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._heard_at = 0.0
+        self._checked_at = 0.0
 
     def subscribe(self, topic: str, subscriber: Subscriber) -> Callable[[], None]:
         """Be called on each new revision, and once after each (re)connection; gives the undo."""
@@ -70,11 +73,6 @@ class Bus:
         self._stop = threading.Event()
         self._thread = None
 
-    @property
-    def seconds_since_heard(self) -> float:
-        """Seconds since the database last answered; infinite before the first time."""
-        return time.monotonic() - self._heard_at if self._heard_at else float("inf")
-
     def _run(self) -> None:
         attempt = 0
         while not self._stop.is_set():
@@ -94,21 +92,22 @@ class Bus:
     def _listen(self, connection: SyncConnection) -> None:
         connection.execute("listen opsbook")
         self._newest.clear()
-        self._heard_at = 0.0
+        self._checked_at = 0.0
         for topic in list(self._subscribers):
             self._tell(connection, topic, NEW_CONNECTION)
         while not self._stop.is_set():
-            if time.monotonic() - self._heard_at >= _CHECK_SECONDS:
+            if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
                 self._check_revisions(connection)
+            left = max(0.0, self._checked_at + _CHECK_SECONDS - time.monotonic())
             # As a list: the generator holds the connection's lock, which a subscriber's query needs.
-            for notification in list(connection.notifies(timeout=_CHECK_SECONDS, stop_after=1)):
+            for notification in list(connection.notifies(timeout=left, stop_after=1)):
                 # Whoever may connect may notify: what is not of our form is none of ours.
                 if heard := re.fullmatch(r"(.+):([0-9]{1,18})", notification.payload):
                     self._hear(connection, heard[1], int(heard[2]))
 
     def _check_revisions(self, connection: SyncConnection) -> None:
         rows = connection.execute("select topic, revision from opsbook.revisions").fetchall()
-        self._heard_at = time.monotonic()
+        self._checked_at = time.monotonic()
         for topic, revision in rows:
             self._hear(connection, topic, revision)
 
@@ -118,12 +117,15 @@ class Bus:
             self._tell(connection, topic, revision)
 
     def _tell(self, connection: SyncConnection, topic: str, revision: int) -> None:
+        all_well = True
         for subscriber in tuple(self._subscribers.get(topic, ())):
             try:
                 subscriber(connection, revision)
             except psycopg.OperationalError:
                 raise
             except Exception:
-                # One subscriber's defect must not deafen the others, nor end the thread.
+                # One subscriber's defect must not deafen the others, nor end the thread; it is told again.
+                all_well = False
                 log.exception("bus_subscriber_failed", topic=topic, revision=revision, process=os.getpid())
-        self._newest[topic] = revision
+        if all_well:
+            self._newest[topic] = revision
