@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator
 
 import httpx
+import psycopg
 import pytest
 
+from tests.conftest import ADMIN_TOKEN
 from tests.upping import free_port, until
 
 STARTS_WITHIN_SECONDS = 40
@@ -24,7 +26,13 @@ def process_and_address(ops_url: str, service_url: str) -> Iterator[tuple[subpro
     databases = {"OPSBOOK_DATABASE_URL": ops_url, "DATABASE_URL": service_url}
     process = subprocess.Popen(
         [sys.executable, "-m", "opsbook", "serve", "--port", str(port), "--workers", "2"],
-        env={**os.environ, **databases, "OPSBOOK_HOME": "/nonexistent", "PYTHONPATH": "src"},
+        env={
+            **os.environ,
+            **databases,
+            "OPSBOOK_HOME": "/nonexistent",
+            "ADMIN_TOKEN": ADMIN_TOKEN,
+            "PYTHONPATH": "src",
+        },
         stderr=subprocess.DEVNULL,
     )
     yield process, f"http://127.0.0.1:{port}"
@@ -44,6 +52,18 @@ def test_a_form_of_one_process_is_taken_by_the_other(
     assert len(tokens) == 1
     process.send_signal(signal.SIGTERM)
     process.wait(STOPS_WITHIN_SECONDS)
+
+
+def test_nobody_gives_itself_another_address(
+    process_and_address: tuple[subprocess.Popen[bytes], str], database: psycopg.Connection
+) -> None:
+    """The audit and the limits on signing in go by the address, which any program on this machine could invent."""
+    process, address = process_and_address
+    until(lambda: is_live(process, address), STARTS_WITHIN_SECONDS)
+    headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "X-Forwarded-For": "203.0.113.7"}
+    httpx.post(f"{address}/api/admin/feature-flags", json={"name": "forged"}, headers=headers).raise_for_status()
+    recorded = database.execute("select distinct host(ip) from security_audit where target = 'forged'").fetchall()
+    assert recorded == [("127.0.0.1",)]
 
 
 def csrf_token(page: str) -> str:

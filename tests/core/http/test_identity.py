@@ -8,7 +8,10 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from fastapi import FastAPI
 
+from opsbook import install
+from opsbook.core.settings import Settings
 from tests.conftest import ADMIN_TOKEN
 
 FLAGS = "/api/admin/feature-flags"
@@ -134,3 +137,19 @@ def test_any_other_credential_is_refused(anonymous: httpx.Client, header: bytes)
 
 def test_the_api_heeds_no_cookie(anonymous: httpx.Client) -> None:
     assert anonymous.get(FLAGS, headers={"Cookie": f"__Host-opsbook={ADMIN_TOKEN}"}).status_code == 401
+
+
+@pytest.mark.anyio
+async def test_a_zone_in_the_callers_address_refuses_no_write(settings: Settings, database: psycopg.Connection) -> None:
+    """Postgres' inet takes fe80::1, but not the fe80::1%eth0 that a link-local neighbour calls from."""
+    service = FastAPI()
+    book = install(service, settings=settings)
+    transport = httpx.ASGITransport(book.app, client=("fe80::1%eth0", 4321))
+    async with (
+        service.router.lifespan_context(service),
+        httpx.AsyncClient(transport=transport, base_url="http://service") as client,
+    ):
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        assert (await client.post(FLAGS, json={"name": "zoned"}, headers=headers)).status_code == 201
+    recorded = database.execute("select distinct host(ip) from security_audit where target = 'zoned'").fetchall()
+    assert recorded == [("fe80::1",)]

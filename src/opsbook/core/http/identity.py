@@ -175,7 +175,9 @@ def _grown(caller: Identity, name: str, kind: Kind, role: Role, scopes: frozense
 
 
 def _address(request: Request) -> str | None:
-    host = request.client.host if request.client else ""
+    # Without the zone of a link-local address (fe80::1%eth0): it means something on this machine only, and
+    # Postgres' inet has no room for it.
+    host = request.client.host.partition("%")[0] if request.client else ""
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
