@@ -12,7 +12,7 @@ import typer
 
 from opsbook.access.export import export
 from opsbook.core import audit, console
-from opsbook.core.access import Role, store
+from opsbook.core.access import Role, RoleName, store
 from opsbook.core.access.identity import host_identity
 from opsbook.core.access.links import create_sign_in_link
 from opsbook.core.audit import AuditFilter
@@ -34,14 +34,6 @@ token_app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, 
 audit_app = typer.Typer(add_completion=False, no_args_is_help=True, help="Read, verify and export the audit trail.")
 
 
-class RoleName(StrEnum):
-    """A role as typed."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    ADMIN = "admin"
-
-
 class Format(StrEnum):
     """A file format of the export."""
 
@@ -58,7 +50,7 @@ SinceOption = Annotated[str | None, typer.Option(help="Only of the last 90s, 15m
 @token_app.command("create")
 def create_token(
     name: Annotated[str, typer.Argument(help="What it is for.")],
-    role: Annotated[RoleName, typer.Option(help="What it may do.")] = RoleName.VIEWER,
+    role: Annotated[RoleName, typer.Option(help="What it may do.")] = "viewer",
     scope: Annotated[
         list[str] | None, typer.Option("--scope", help="Such as flags:read; several may be given. [default: *]")
     ] = None,
@@ -71,10 +63,10 @@ def create_token(
 
     Example: opsbook token create web-frontend --scope flags:read --for 90d
     """
-    identity = host_identity()
     lifetime = parse_duration(expires) if expires else None
     if dry_run:
-        wanted = {"name": name, "role": role.value, "scopes": scope or ["*"], "lifetime": expires}
+        store.check_grant(host_identity(), Role.parse(role), scope or ["*"])
+        wanted = {"name": name, "role": role, "scopes": scope or ["*"], "lifetime": expires}
         if as_json:
             print_json({"would_create": wanted})
         else:
@@ -85,8 +77,8 @@ def create_token(
         lambda connection: store.create_token(
             connection,
             name,
-            Role.parse(role.value),
-            created_by=identity.name,
+            Role.parse(role),
+            by=host_identity(),
             scopes=scope or ["*"],
             lifetime=lifetime,
         ),

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from opsbook.access.sign_in_pages import sign_in_of
-from opsbook.core.access import Identity, Role, store
+from opsbook.core.access import Identity, Role, RoleName, Scope, store
 from opsbook.core.audit import acting
 from opsbook.core.errors import Forbidden, OpsbookError
 from opsbook.core.http.identity import csrf_checked, signed_in
@@ -19,9 +19,8 @@ from opsbook.core.runtime import runtime_of
 from opsbook.web.contributions import Hit, Lever, finds, offer
 from opsbook.web.templates import render
 
-Scope = Literal["flags:read", "flags:write", "audit:read", "access:write"]
-SCOPES = get_args(Scope)
-"""What a token may be narrowed to; none chosen means everything its role may do."""
+_SCOPES = [scope for scope in get_args(Scope) if "*" not in scope]
+"""What the form offers; none chosen means everything the role may do."""
 
 _LIFETIMES = {"30": timedelta(days=30), "90": timedelta(days=90), "365": timedelta(days=365), "": None}
 _NOTICES = {
@@ -36,7 +35,6 @@ router = APIRouter()
 
 Viewer = Annotated[Identity, Depends(signed_in(Role.VIEWER))]
 Admin = Annotated[Identity, Depends(signed_in(Role.ADMIN))]
-RoleName = Annotated[Literal["viewer", "operator", "admin"], Form()]
 Checked = [Depends(csrf_checked)]
 
 offer(
@@ -72,7 +70,7 @@ async def access(request: Request, viewer: Viewer, done: str = "") -> HTMLRespon
 
 
 @router.post("/access/invitations", dependencies=Checked)
-async def invite(request: Request, admin: Admin, role: RoleName) -> HTMLResponse:
+async def invite(request: Request, admin: Admin, role: Annotated[RoleName, Form()]) -> HTMLResponse:
     """A one-time link that lets a new person in, shown once."""
     async with acting(runtime_of(request).pool, admin) as connection:
         secret = await store.create_link(
@@ -97,7 +95,9 @@ async def link_for_operator(request: Request, admin: Admin, operator_id: int) ->
 
 
 @router.post("/access/operators/{operator_id}/role", dependencies=Checked)
-async def change_role(request: Request, admin: Admin, operator_id: int, role: RoleName) -> RedirectResponse:
+async def change_role(
+    request: Request, admin: Admin, operator_id: int, role: Annotated[RoleName, Form()]
+) -> RedirectResponse:
     """Another role for somebody."""
     async with acting(runtime_of(request).pool, admin) as connection:
         await store.change_operator(connection, operator_id, role=Role.parse(role))
@@ -130,7 +130,7 @@ async def create_token(
     request: Request,
     admin: Admin,
     name: Annotated[str, Form(max_length=200)],
-    role: RoleName,
+    role: Annotated[RoleName, Form()],
     scopes: Annotated[list[Scope] | None, Form()] = None,
     days: Annotated[Literal["30", "90", "365", ""], Form()] = "90",
 ) -> HTMLResponse:
@@ -140,7 +140,7 @@ async def create_token(
             connection,
             name.replace("\0", ""),
             Role.parse(role),
-            created_by=admin.name,
+            by=admin,
             scopes=scopes or ["*"],
             lifetime=_LIFETIMES[days],
         )
@@ -186,7 +186,7 @@ async def _page(request: Request, viewer: Identity, **shown_once: Any) -> HTMLRe
         request,
         "access/access.html",
         viewer,
-        scopes=SCOPES,
+        scopes=_SCOPES,
         is_admin=viewer.may(Role.ADMIN),
         **values,
         **nothing | shown_once,

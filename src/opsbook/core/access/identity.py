@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["operator", "token", "admin_token", "cli", "sql", "system", "anonymous"]
+RoleName: TypeAlias = Literal["viewer", "operator", "admin"]
+Scope: TypeAlias = Literal[
+    "*", "flags:*", "flags:read", "flags:write", "audit:*", "audit:read", "access:*", "access:write"
+]
+"""What a token may be narrowed to: everything, an area, or one thing in it."""
 
 
 class Role(enum.IntEnum):

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import get_args
 
 from psycopg import errors
 from psycopg.rows import DictRow
 
 from opsbook.core.access.credentials import digest, new_secret, new_token
-from opsbook.core.access.identity import Role
-from opsbook.core.errors import Conflict, Invalid, NotFound
+from opsbook.core.access.identity import Identity, Role, Scope
+from opsbook.core.errors import Conflict, Forbidden, Invalid, NotFound
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
 
@@ -39,24 +40,39 @@ class NewToken:
         return f"NewToken({self.row['hint']}…)"
 
 
+def check_grant(by: Identity, role: Role, scopes: Sequence[str]) -> None:
+    """The one rule of what a token may be given, at whatever door it is made.
+
+    Raises:
+        Invalid: A scope is unknown, or there is none.
+        Forbidden: It could do more than whoever makes it.
+    """
+    if not scopes or not set(scopes) <= set(get_args(Scope)):
+        raise Invalid(f"the scopes of a token are some of {', '.join(get_args(Scope))}; not {', '.join(scopes)!r}")
+    if not all(by.may(role, scope) for scope in scopes):
+        raise Forbidden(f"{by.name} may not grant more than it has: {role.label} with {', '.join(scopes)}")
+
+
 async def create_token(
     connection: Connection,
     name: str,
     role: Role,
     *,
-    created_by: str,
+    by: Identity,
     scopes: Sequence[str] = ("*",),
     lifetime: timedelta | None = None,
 ) -> NewToken:
     """Make a token; its text is shown once and never stored.
 
     Raises:
-        Invalid: The name is empty or too long, or a lifetime is not positive.
+        Invalid: The name is empty or too long, a scope is unknown, or a lifetime is not positive.
+        Forbidden: It could do more than whoever makes it.
     """
     if not 1 <= len(name.strip()) <= 200:
         raise Invalid("a token's name has 1 to 200 characters")
     if lifetime is not None and lifetime <= timedelta(0):
         raise Invalid("a token's lifetime is positive; leave it out for one that does not expire")
+    check_grant(by, role, scopes)
     secret = new_token()
     row = await _one(
         connection,
@@ -66,7 +82,7 @@ async def create_token(
         token_hash=digest(secret),
         role=role.label,
         scopes=list(scopes),
-        created_by=created_by,
+        created_by=by.name,
         seconds=lifetime.total_seconds() if lifetime else None,
     )
     assert row is not None
