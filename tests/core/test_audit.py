@@ -159,6 +159,75 @@ def test_what_was_tampered_with_shows(tampered: psycopg.Connection, api: httpx.C
     assert api.get("/api/admin/audit/verification").json()["intact"] is False
 
 
+def test_a_trail_longer_than_a_page_is_read_to_its_end(tampered: psycopg.Connection) -> None:
+    tampered.execute("select audit('test', 'test', n::text, null, null) from generate_series(1, 12000) n")
+    typed = opsbook_audit("verify", tampered, "--json")
+    assert (typed.code, typed.json["unsealed"]) == (0, 0)
+    assert typed.json["sealed"] > 12000
+    tampered.execute(
+        "update security_audit set actor = 'x' where id in (select audit_id from security_audit_seals"
+        " where position in (2, 5000, 10001, 12000))"
+    )
+    broken = opsbook_audit("verify", tampered, "--json").json["broken"]
+    assert [seal["position"] for seal in broken] == [2, 5000, 10001, 12000]
+
+
+@pytest.mark.parametrize(
+    ("deed", "problem"),
+    [
+        (
+            "delete from security_audit_seals where position = (select max(position) from security_audit_seals)",
+            "cut off",
+        ),
+        ("update security_audit set reason = 'forged'; truncate security_audit_seals", "not the seal that was kept"),
+    ],
+)
+def test_a_head_kept_elsewhere_shows_what_the_chain_alone_cannot(
+    tampered: psycopg.Connection, deed: str, problem: str
+) -> None:
+    tampered.execute("select audit('test', 'test', 'the last record', null, null)")
+    head = opsbook_audit("verify", tampered, "--json").json["head"]
+    assert head in opsbook_audit("verify", tampered, "--head", head).out
+    tampered.execute(
+        "delete from security_audit where target = 'the last record'" if problem == "cut off" else "select"
+    )
+    tampered.execute(deed.encode())
+    assert opsbook_audit("verify", tampered).code == 0
+    typed = opsbook_audit("verify", tampered, "--json", "--head", head)
+    assert (typed.code, [one["problem"] for one in typed.json["broken"]]) == (1, [problem])
+
+
+def test_a_head_that_is_none_is_refused(database: psycopg.Connection) -> None:
+    assert opsbook_audit("verify", database, "--head", "12").code == 2
+
+
+def test_a_record_that_came_late_is_sealed_too(ops_url: str, database: psycopg.Connection) -> None:
+    with psycopg.connect(ops_url) as slow:
+        slow.execute("select audit('test', 'test', 'slow', null, null)")
+        database.execute("select audit('test', 'test', 'quick', null, null)")
+        database.execute("select seal_audit()")
+        slow.commit()
+    assert database.execute("select seal_audit()").fetchone() == (1,)
+
+
+def test_verification_wants_an_operator(api: httpx.Client, anonymous: httpx.Client) -> None:
+    def status(role: str) -> int:
+        token = api.post("/api/admin/tokens", json={"name": role, "role": role}).json()["token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        return anonymous.get("/api/admin/audit/verification", headers=headers).status_code
+
+    assert (status("viewer"), status("operator")) == (403, 200)
+
+
+def test_nobody_but_the_owner_may_run_its_functions(database: psycopg.Connection) -> None:
+    query = """
+        select p.proname from pg_proc p
+        where p.pronamespace = 'opsbook'::regnamespace and p.prosecdef
+            and has_function_privilege('public', p.oid, 'execute')
+    """
+    assert database.execute(query).fetchall() == []
+
+
 def opsbook_audit(command: str, connection: psycopg.Connection, *arguments: str) -> Typed:
     """The command, on the connection's database."""
     info = connection.info

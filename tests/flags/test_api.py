@@ -124,9 +124,10 @@ def test_names_with_dots_and_dashes_are_fine_and_unknown_ones_are_not_found(api:
 
 def test_a_flag_held_by_an_open_transaction_is_a_conflict_not_a_hang(api: httpx.Client, ops_url: str) -> None:
     api.post(FLAGS, json={"name": "held", "enabled": True})
-    with psycopg.connect(ops_url) as other:
+    with psycopg.connect(ops_url, application_name="forgotten psql") as other:
         other.execute("update feature_flags set rollout_percentage = 1 where name = 'held'")
+        holder = other.info.backend_pid
         answer = api.patch(f"{FLAGS}/held", json={"enabled": False})
         other.rollback()
     assert answer.status_code == 409
-    assert "another transaction" in answer.json()["detail"]
+    assert f"process {holder}, user opsbook, application 'forgotten psql'" in answer.json()["detail"]

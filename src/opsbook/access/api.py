@@ -26,6 +26,7 @@ _LARGEST_ID = 2**53 - 1
 
 Admin = Annotated[Identity, Depends(requires(Role.ADMIN, "access:write"))]
 Auditor = Annotated[Identity, Depends(requires(Role.VIEWER, "audit:read"))]
+Verifier = Annotated[Identity, Depends(requires(Role.OPERATOR, "audit:read"))]
 Text = Annotated[str | None, Query(max_length=200, pattern="^[^\x00]*$")]
 Id = Annotated[int | None, Query(ge=1, le=_LARGEST_ID)]
 
@@ -90,6 +91,7 @@ class VerificationOutput(BaseModel):
     intact: bool
     sealed: int
     unsealed: int
+    head: Annotated[str | None, Field(description="The newest seal, to be kept elsewhere: POSITION:HASH.")]
     broken: Sequence[dict[str, Any]]
 
 
@@ -135,15 +137,18 @@ async def read_audit(
     before_id: Id = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[AuditOutput]:
-    wanted = AuditFilter(actor, action, target_kind, target, since, until, text, success, before_id, None, limit)
+    wanted = AuditFilter(actor, action, target_kind, target, since, until, text, success, before_id, limit)
     async with runtime.pool.connection() as connection:
         return [AuditOutput.model_validate(row) for row in await audit.search(connection, wanted)]
 
 
 @router.get("/api/admin/audit/verification", summary="Recompute the seals of the audit trail")
-async def verify_audit(runtime: Running, _: Auditor) -> VerificationOutput:
-    async with runtime.pool.connection() as connection:
-        found = await audit.verify(connection)
+async def verify_audit(runtime: Running, _: Verifier) -> VerificationOutput:
+    found = await audit.verify(runtime.pool.connection)
     return VerificationOutput(
-        intact=found.intact, sealed=found.sealed, unsealed=found.unsealed, broken=list(found.broken)
+        intact=found.intact,
+        sealed=found.sealed,
+        unsealed=found.unsealed,
+        head=str(found.head) if found.head else None,
+        broken=list(found.broken),
     )

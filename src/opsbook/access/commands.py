@@ -164,21 +164,38 @@ def tail(
 
 
 @audit_app.command("verify")
-def verify(as_json: JsonOption = False) -> None:
-    """Seal what is new and recompute every seal; exit 1 where the trail was tampered with.
+def verify(
+    head: Annotated[
+        str | None, typer.Option(help="POSITION:HASH of an earlier verification, kept elsewhere; it must still stand.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Seal what is new and recompute every seal; exit 1 where one does not fit.
+
+    Whoever owns the tables can compute all seals anew: keep the head that is printed somewhere else.
 
     Example: opsbook audit verify
     """
+    kept = audit.Seal.parse(head) if head else None
 
     async def check(connection: Connection) -> audit.Verification:
-        await audit.seal(connection)
-        return await audit.verify(connection)
+        while await audit.seal(connection):
+            pass
+        return await audit.verify(lambda: nullcontext(connection), kept)
 
     found = read(check)
     if as_json:
-        print_json({"intact": found.intact, "sealed": found.sealed, "broken": list(found.broken)})
+        print_json(
+            {
+                "intact": found.intact,
+                "sealed": found.sealed,
+                "unsealed": found.unsealed,
+                "head": str(found.head) if found.head else None,
+                "broken": list(found.broken),
+            }
+        )
     elif found.intact:
-        out.print(f"intact: {found.sealed:,} records sealed")
+        out.print(f"intact: {found.sealed:,} records sealed, {found.unsealed:,} not; head {found.head}", soft_wrap=True)
     else:
         console.print_table(
             ("position", "record", "problem"), [(b["position"], b["audit_id"], b["problem"]) for b in found.broken], ""

@@ -6,6 +6,9 @@ import psycopg
 
 from opsbook.core.errors import Conflict, Invalid, NotConfigured, OpsbookError, Unavailable
 
+_SILENT = "the ops database does not answer; `opsbook health` says more"
+_TOO_LONG = "the ops database took too long over this and stopped; ask for less, or retry"
+
 
 def explain(error: psycopg.Error) -> OpsbookError | None:
     """The error that a caller may want to handle, or None for one that is a defect of ours."""
@@ -18,11 +21,10 @@ def explain(error: psycopg.Error) -> OpsbookError | None:
             | psycopg.errors.DeadlockDetected()
         ):
             return Conflict(
-                "another transaction holds or has just changed this;"
-                " see who with `opsbook audit tail` or pg_stat_activity, and retry"
+                "another transaction holds or has just changed this; retry, and see who it is in pg_stat_activity"
             )
         case psycopg.OperationalError():
-            return Unavailable("the ops database does not answer; `opsbook health` says more")
+            return Unavailable(_TOO_LONG if isinstance(error, psycopg.errors.QueryCanceled) else _SILENT)
         case psycopg.errors.UndefinedTable() | psycopg.errors.InvalidSchemaName():
             return NotConfigured(
                 "the ops database has no tables of ours; `opsbook up`, `opsbook serve` or `opsbook worker` makes them"

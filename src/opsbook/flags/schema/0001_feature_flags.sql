@@ -121,3 +121,5 @@ create trigger append_only before update or delete on feature_flag_revisions
     for each row execute function refuse_change('feature_flag_revisions');
 create trigger append_only_truncate before truncate on feature_flag_revisions
     for each statement execute function refuse_change('feature_flag_revisions');
+
+revoke execute on all functions in schema opsbook from public;
