@@ -81,6 +81,15 @@ def test_it_asks_the_server_of_its_home_with_the_home_s_token(databases: Databas
         assert "PostgreSQL 18" not in anonymous.output
 
 
+def test_a_home_without_a_token_gets_none_of_the_shell_s(databases: Databases, tmp_path: Path) -> None:
+    with serving(databases) as url:
+        (tmp_path / "up.json").write_text(json.dumps({"pid": os.getpid(), "url": url}))
+        for variable in ("OPSBOOK_TOKEN", "ADMIN_TOKEN"):
+            shown = opsbook_health("--json", OPSBOOK_HOME=str(tmp_path), **{variable: ADMIN_TOKEN})
+            assert shown.exit_code == 0, shown.output
+            assert "PostgreSQL 18" not in shown.output, variable
+
+
 def test_the_note_of_a_killed_server_is_not_believed(databases: Databases, tmp_path: Path) -> None:
     note = {"pid": 2**22 + 1, "url": "http://127.0.0.1:1", "started_at": "then"}
     (tmp_path / "up.json").write_text(json.dumps(note))

@@ -74,13 +74,17 @@ def _running_here(configured: Settings) -> str | None:
 
 
 async def _from_server(configured: Settings, address: str, *, named: bool) -> AsyncGenerator[DetailedHealth]:
-    """What a server says, again and again. The admin token goes only to a server that is ours by its home."""
+    """What a server says, again and again.
+
+    A server that is named gets our token. One that was found in the home gets the home's own: the folder may come
+    from anybody, and what the shell holds is for elsewhere.
+    """
     import httpx
 
-    token = None if named else Home(configured.home).read("admin-token")
-    if token is None:
-        key = configured.token or (None if named else configured.admin_token)
-        token = key.get_secret_value() if key else None
+    if named:
+        token = configured.token.get_secret_value() if configured.token else None
+    else:
+        token = Home(configured.home).read("admin-token")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with httpx.AsyncClient(base_url=address, headers=headers, timeout=_ANSWER_SECONDS) as client:
         while True:
