@@ -76,6 +76,17 @@ def test_admin_token_opens_the_api(running: Up) -> None:
     assert httpx.get(address, headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
+def test_a_caller_cannot_choose_the_address_in_the_audit(running: Up) -> None:
+    token = (running.home / "admin-token").read_text().strip()
+    headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": "203.0.113.7"}
+    flag = {"name": "forged-address"}
+    answer = httpx.post(f"{running.url}/api/admin/feature-flags", json=flag, headers=headers)
+    assert answer.status_code == 201, answer.text
+    with psycopg.connect((running.home / "ops.url").read_text().strip()) as connection:
+        query = "select host(ip) from security_audit where target = 'forged-address'"
+        assert connection.execute(query).fetchall() == [("127.0.0.1",)]
+
+
 def test_sign_in_link_is_good(running: Up) -> None:
     link = str(running.facts["sign_in"])
     assert link.startswith(f"{running.url}/ops/sign-in?link=")

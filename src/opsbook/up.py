@@ -161,7 +161,9 @@ def _web(place: Place, environment: Mapping[str, str]) -> Child:
     quiet = ("--no-access-log", "--log-level", "debug" if place.settings.log_level == "DEBUG" else "warning")
     listening = ("--host", place.host, "--port", str(place.port), "--workers", str(place.workers))
     grace = ("--timeout-graceful-shutdown", str(REQUEST_GRACE_SECONDS))
-    return _program("web", ("uvicorn", *application, *listening, *quiet, *grace), environment)
+    # X-Forwarded-For is believed only where uvicorn's own setting says from whom: anybody can write one.
+    proxy = () if environment.get("FORWARDED_ALLOW_IPS") else ("--no-proxy-headers",)
+    return _program("web", ("uvicorn", *application, *listening, *quiet, *grace, *proxy), environment)
 
 
 def _worker(environment: Mapping[str, str]) -> Child:
