@@ -14,8 +14,10 @@ import pytest
 
 from opsbook.core.postgres.binaries import bundled
 from opsbook.core.postgres.cluster import EmbeddedPostgres
-from opsbook.core.postgres.errors import AlreadyRunning
+from opsbook.core.postgres.connect import connect
+from opsbook.core.postgres.errors import AlreadyRunning, ClusterFailed
 from opsbook.core.postgres.home import embedded_urls
+from opsbook.core.postgres.recovery import clear_leftovers
 
 
 def answer(url: str, query: str) -> object:
@@ -58,6 +60,17 @@ def test_ops_role_owns_its_schema_and_is_no_superuser(postgres: EmbeddedPostgres
     )
     assert answer(url, "select has_schema_privilege('opsbook', 'create')") is True
     assert answer(postgres.superuser_url("ops"), "show is_superuser") == "on"
+
+
+def test_a_forgotten_transaction_of_the_ops_role_is_ended(postgres: EmbeddedPostgres) -> None:
+    assert answer(postgres.urls["ops"], "show idle_in_transaction_session_timeout") == "30s"
+
+
+@pytest.mark.anyio
+async def test_our_own_connections_are_ended_so_on_any_server(postgres: EmbeddedPostgres) -> None:
+    async with connect(postgres.urls["service"], "tests") as connection:
+        shown = await (await connection.execute("show idle_in_transaction_session_timeout")).fetchone()
+    assert shown == {"idle_in_transaction_session_timeout": "30s"}
 
 
 def test_fifty_workers_find_connections(postgres: EmbeddedPostgres) -> None:
@@ -125,6 +138,19 @@ def test_a_port_that_is_taken_meanwhile_is_replaced_and_said(postgres: EmbeddedP
         assert answer(again.urls["ops"], "select 1") == 1
     assert any(f"port {old} of the ops database is taken" in line for line in said)
     postgres.start()
+
+
+def test_a_restart_waits_for_its_port_rather_than_change_the_address(postgres: EmbeddedPostgres) -> None:
+    server = postgres.servers[0]
+    assert server.process
+    server.process.kill()
+    server.process.wait()
+    clear_leftovers(server.data)
+    with socket.create_server(("127.0.0.1", server.port)), pytest.raises(ClusterFailed, match=f"port {server.port} "):
+        server.start()
+    server.start()
+    server.wait_until_ready()
+    assert answer(postgres.urls["ops"], "select 1") == 1
 
 
 def test_a_path_too_long_for_a_socket_gets_a_short_one(folder: Path) -> None:

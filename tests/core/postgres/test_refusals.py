@@ -80,6 +80,34 @@ def test_unwritable_home(small_disk: Path) -> None:
     assert "--home" in str(error)
 
 
+@pytest.mark.parametrize("name", ["up.lock", "log/postgres-ops.log", "passwords"])
+def test_a_link_in_the_home_is_not_followed(folder: Path, name: str) -> None:
+    precious = folder / "precious"
+    precious.write_text("{}")
+    (folder / "home" / "log").mkdir(parents=True)
+    (folder / "home" / name).symlink_to(precious)
+    error = refusal(folder / "home")
+    assert isinstance(error, HomeUnusable)
+    assert f"{name} is a symbolic link" in str(error)
+    assert precious.read_text() == "{}"
+
+
+@needs_root
+@pytest.mark.parametrize("linked", [False, True])
+def test_root_keeps_out_of_the_home_of_somebody_else(folder: Path, linked: bool) -> None:
+    home = folder / "home"
+    if linked:
+        (folder / "root").mkdir()
+        home.symlink_to(folder / "root")
+    else:
+        home.mkdir()
+    os.chown(home, 65534, 65534, follow_symlinks=False)
+    error = refusal(home)
+    assert isinstance(error, HomeUnusable)
+    assert "does not belong to root" in str(error)
+    assert not list(home.iterdir())
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"postgres@ops": 1}', "\x00\xff"])
 def test_damaged_passwords(folder: Path, text: str) -> None:
     (folder / "home").mkdir()

@@ -22,6 +22,7 @@ Pool: TypeAlias = AsyncConnectionPool[Connection]
 
 _STATEMENT_TIMEOUT_MILLISECONDS = 10_000
 _LOCK_TIMEOUT_MILLISECONDS = 3_000
+_IDLE_IN_TRANSACTION_TIMEOUT_MILLISECONDS = 30_000
 _CONNECT_TIMEOUT_SECONDS = 5
 _POOL_WAIT_SECONDS = 3.0
 
@@ -44,6 +45,7 @@ def parameters(application_name: str) -> dict[str, Any]:
         "options": (
             "-c search_path=opsbook,public -c timezone=UTC"
             f" -c statement_timeout={_STATEMENT_TIMEOUT_MILLISECONDS} -c lock_timeout={_LOCK_TIMEOUT_MILLISECONDS}"
+            f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_TIMEOUT_MILLISECONDS}"
         ),
     }
 

@@ -46,10 +46,11 @@ class Home:
         """Make the folder and what stands in it from the start.
 
         Raises:
-            HomeUnusable: It cannot be made or written.
+            HomeUnusable: It cannot be made or written, or we are root and it is not root's.
         """
         with explained(self.path):
             self.path.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+            self._refuse_to_lend_root()
             for folder in ("log", "snapshots"):
                 (self.path / folder).mkdir(mode=0o700, exist_ok=True)
             if not (self.path / ".gitignore").exists():
@@ -59,7 +60,8 @@ class Home:
         """The text of a file, without surrounding blanks; None where it does not exist."""
         with explained(self.path):
             try:
-                return (self.path / name).read_text(encoding="utf-8").strip()
+                with open(self.path / name, encoding="utf-8", opener=no_links) as file:
+                    return file.read().strip()
             except (FileNotFoundError, NotADirectoryError):
                 return None
             except UnicodeDecodeError as error:
@@ -117,6 +119,15 @@ class Home:
         # The bundled Postgres has no TLS to negotiate; some clients insist on it unless told so.
         return f"postgresql://{role}:{password}@127.0.0.1:{port}/{database or usual_database}?sslmode=disable"
 
+    def _refuse_to_lend_root(self) -> None:
+        """Whoever owns the home, or the link that leads to it, decides what our names in it stand for."""
+        owners = {self.path.lstat().st_uid, self.path.stat().st_uid}
+        if os.geteuid() == 0 and owners != {0}:
+            raise HomeUnusable(
+                f"{self.path} does not belong to root: start as the user that it belongs to,"
+                " or choose another with --home or OPSBOOK_HOME"
+            )
+
     def _passwords(self) -> dict[str, str]:
         text = self.read("passwords")
         try:
@@ -131,6 +142,11 @@ class Home:
         return parsed
 
 
+def no_links(path: str, flags: int) -> int:
+    """An `opener` for `open` that follows no symbolic link, and keeps what it makes from everybody else."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
     """Turn what the operating system says about a folder into what to do about it."""
@@ -139,6 +155,8 @@ def explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_full(folder) from error
+        if error.errno == errno.ELOOP:
+            raise HomeUnusable(f"{error.filename or folder} is a symbolic link: remove it") from error
         if isinstance(error, (FileExistsError, NotADirectoryError)):
             raise HomeUnusable(f"{error.filename or folder} is in the way: it is not a folder") from error
         raise HomeUnusable(
@@ -178,7 +196,7 @@ class HomeLock:
         if self._file is not None:
             return
         with explained(self._home.path):
-            file = (self._home.path / "up.lock").open("a+", encoding="utf-8")
+            file = open(self._home.path / "up.lock", "a+", encoding="utf-8", opener=no_links)  # noqa: SIM115 (held)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

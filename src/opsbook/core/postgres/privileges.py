@@ -62,7 +62,7 @@ def account_for(data: Path) -> Account:
     if os.geteuid() != 0:
         raise Unavailable(
             f"{data} belongs to {_account(owner).name}, not to {_account(os.geteuid()).name}:"
-            " start as that user or as root, or choose another --home"
+            " start as the owner of the home, or choose another with --home"
         )
     return _account(owner) if owner != 0 else _unprivileged()
 

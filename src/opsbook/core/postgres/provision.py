@@ -14,6 +14,8 @@ _OPS_ROLE = "create role opsbook login password {verifier}"
 _OPS_DATABASE = (
     "alter role opsbook in database ops set search_path = opsbook, public",
     "create schema if not exists opsbook authorization opsbook",
+    # A transaction forgotten in a shell would hold its locks, and with them every change of a flag.
+    "alter role opsbook set idle_in_transaction_session_timeout = '30s'",
     # Lets the role see the statements of others in pg_stat_statements, and end a query that holds a lock.
     "grant pg_monitor, pg_signal_backend to opsbook",
 )

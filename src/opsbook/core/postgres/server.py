@@ -14,7 +14,15 @@ import psycopg
 
 from opsbook.core.postgres.binaries import Binaries
 from opsbook.core.postgres.errors import ClusterFailed
-from opsbook.core.postgres.home import SIGN_IN, ClusterName, Home, disk_full, says_disk_full
+from opsbook.core.postgres.home import (
+    SIGN_IN,
+    ClusterName,
+    Home,
+    disk_full,
+    explained,
+    no_links,
+    says_disk_full,
+)
 from opsbook.core.postgres.layout import Layout
 from opsbook.core.postgres.provision import provision
 from opsbook.core.postgres.recovery import clear_leftovers
@@ -55,7 +63,12 @@ class Server:
     def start(self) -> Process:
         """Start the server, after ending what an earlier one left behind; it is not ready yet.
 
-        The port is the one it had; should that be taken, another, and the addresses change with it.
+        The port is the one it had. Should that be taken, a new supervisor chooses another, and the addresses
+        change with it; a restart under the same one does not, because what runs beside it knows only the old.
+
+        Raises:
+            ClusterFailed: The port is taken at a restart: try again later.
+            HomeUnusable: The log cannot be written.
         """
         if clear_leftovers(self.data):
             self.progress(f"stopped a {self.name} database server left over from before")
@@ -64,7 +77,7 @@ class Server:
         self._choose_port()
         self._remove_stale_socket()
         self._put_long_log_aside()
-        with self.log.open("ab") as log:
+        with explained(self.home.path), open(self.log, "ab", opener=no_links) as log:
             self._logged_before = log.tell()
             self.process = spawn(
                 self._command(),
@@ -112,7 +125,11 @@ class Server:
         return url
 
     def _choose_port(self) -> None:
-        wanted = self.port or self.home.port(self.name)
+        if self.port:
+            if not _is_free(self.port):
+                raise ClusterFailed(f"port {self.port} of the {self.name} database is taken: stop what listens there")
+            return
+        wanted = self.home.port(self.name)
         if wanted and _is_free(wanted):
             self.port = wanted
             return
@@ -154,7 +171,7 @@ class Server:
         )
 
     def _failure(self, what: str) -> Exception:
-        with self.log.open("rb") as log:
+        with open(self.log, "rb", opener=no_links) as log:
             log.seek(self._logged_before)
             said = log.read().decode(errors="replace").strip()
         if says_disk_full(said):
