@@ -15,7 +15,7 @@ import pytest
 
 from opsbook.core.errors import Conflict, NotConfigured
 from opsbook.monitoring import watch
-from opsbook.monitoring.health import Finding, Overall, Report, Status
+from opsbook.monitoring.health import Finding, Overall, Status
 from opsbook.monitoring.monitor import HealthMonitor
 from tests.monitoring.stage import until
 
@@ -168,37 +168,6 @@ async def test_a_check_may_come_while_running_but_not_under_a_taken_name() -> No
         await until(lambda: one(monitor, "payments")[0] is Status.OK, 1)
         with pytest.raises(Conflict, match="'payments'"):
             monitor.add("payments", fine)
-
-
-async def test_listeners_hear_each_change_once_and_a_broken_one_harms_nobody() -> None:
-    well = True
-    calls = 0
-    heard: list[Overall] = []
-
-    async def payments() -> None:
-        nonlocal calls
-        calls += 1
-        if not well:
-            raise RuntimeError("declined")
-
-    def broken(_report: Report) -> None:
-        raise RuntimeError("a listener's own defect")
-
-    monitor = HealthMonitor()
-    monitor.add("payments", payments, critical=True, interval=0.001)
-    monitor.on_change(broken)
-    silence = monitor.on_change(lambda report: heard.append(report.status))
-    async with started(monitor):
-        await until(lambda: heard == [Overall.OK], 1)
-        well = False
-        await until(lambda: heard == [Overall.OK, Overall.DOWN], 1)
-        rounds = calls + 5
-        await until(lambda: calls > rounds, 1)
-        assert monitor.revision == 2
-        silence()
-        well = True
-        await until(lambda: monitor.revision == 3, 1)
-        assert heard == [Overall.OK, Overall.DOWN]
 
 
 async def test_a_process_is_ready_once_what_it_waits_for_is_there() -> None:

@@ -5,13 +5,16 @@ Every answer comes from memory; what it costs does not depend on what it reports
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
+import psycopg
 from fastapi import APIRouter, Depends, Request, Response
+from psycopg_pool import PoolTimeout
 from pydantic import BaseModel
 
 from opsbook.core.access.identity import Identity
+from opsbook.core.deadline import within
+from opsbook.core.errors import Unavailable
 from opsbook.core.http.identity import identify
 from opsbook.core.runtime import runtime_of
 from opsbook.monitoring.answers import DetailedHealth, Health
@@ -40,13 +43,10 @@ async def caller(request: Request) -> Identity | None:
     """Who asks; None where that is unknown, or cannot be found out in time."""
     if "authorization" not in request.headers and "cookie" not in request.headers:
         return None
-    task = asyncio.ensure_future(identify(request))
-    await asyncio.wait({task}, timeout=IDENTIFY_SECONDS)
-    if task.done():
-        return None if task.exception() else task.result()
-    task.add_done_callback(_see)
-    task.cancel()  # not awaited: psycopg would wait for a frozen server to acknowledge
-    return None
+    try:
+        return await within(IDENTIFY_SECONDS, identify(request))
+    except (Unavailable, psycopg.Error, PoolTimeout):
+        return None
 
 
 Monitor = Annotated[HealthMonitor, Depends(monitor_of)]
@@ -81,12 +81,6 @@ async def readyz(monitor: Monitor) -> Response:
     """Whether this process should be sent requests: 200, or 503 with what it waits for."""
     waiting = monitor.waiting_for()
     return _json(Readiness(ready=not waiting, waiting_for=list(waiting)).model_dump_json(), well=not waiting)
-
-
-def _see(task: asyncio.Future[Identity | None]) -> None:
-    """Look at how it ended, so that a failure is not reported as forgotten."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _json(text: str, *, well: bool) -> Response:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import cast
 
 from opsbook.core.errors import Conflict
-from opsbook.core.log import get_logger
 from opsbook.monitoring.health import Check, CheckFunction, Finding, Report, Status, overall, understand
 from opsbook.monitoring.pool import PoolStatus, pool_status
 from opsbook.monitoring.threads import run_in_thread
@@ -19,12 +18,8 @@ from opsbook.monitoring.watch import Watch
 AnyCheckFunction = CheckFunction | Callable[[], Finding | str | None]
 """A check of one's own may be `async def` or a plain `def`; the latter runs in a thread."""
 
-Listener = Callable[[Report], None]
-
 FIRST_RESULTS_SECONDS = 1.2
 """How long a start waits for first results: a little more than the usual deadline."""
-
-log = get_logger(__name__)
 
 
 class HealthMonitor:
@@ -34,13 +29,9 @@ class HealthMonitor:
         self._checks: dict[str, Check] = {}
         self._watches: dict[str, Watch] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._listeners: list[Listener] = []
         self._gates: dict[str, Callable[[], bool]] = {}
         self._pool: object | None = None
-        self._told: object = None
         self._running = False
-        self.revision = 0
-        """Counts the changes that listeners were told."""
 
     def add(
         self,
@@ -113,15 +104,6 @@ class HealthMonitor:
         """The figures of the watched pool; None when none is watched, or it keeps no count."""
         return pool_status(self._pool) if self._pool is not None else None
 
-    def on_change(self, listener: Listener) -> Callable[[], None]:
-        """Call the listener, in the event loop, whenever the verdict or a check's status changes.
-
-        Returns:
-            What to call to hear no more.
-        """
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
-
     async def start(self) -> None:
         """Begin checking; waits a moment for first results, so that no server begins by calling itself ill."""
         self._running = True
@@ -143,24 +125,8 @@ class HealthMonitor:
         self._tasks.clear()
 
     def _begin(self, check: Check) -> None:
-        watch = self._watches[check.name] = Watch(check, self._tell)
+        watch = self._watches[check.name] = Watch(check)
         self._tasks[check.name] = asyncio.create_task(watch.run(), name=f"health watch {check.name}")
-
-    def _tell(self) -> None:
-        if any(watch.last is None for watch in self._watches.values()):
-            return  # the verdict stands once everything was looked at
-        report = self.report()
-        told = (report.status, tuple((result.name, result.status) for result in report.checks))
-        if told == self._told:
-            return
-        self._told = told
-        self.revision += 1
-        for listener in tuple(self._listeners):
-            try:
-                listener(report)
-            except Exception:
-                # One listener's defect must neither deafen the others nor end the checking.
-                log.exception("health_listener_failed", status=report.status)
 
     async def _check_pool(self) -> Finding | str:
         figures = self.pool()

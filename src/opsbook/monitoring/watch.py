@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from opsbook.core.errors import NotConfigured
@@ -26,15 +25,13 @@ class Watch:
 
     Args:
         check: What to run.
-        changed: Called after each measurement, in the event loop.
     """
 
-    def __init__(self, check: Check, changed: Callable[[], None]) -> None:
+    def __init__(self, check: Check) -> None:
         self.check = check
         self.last: Measurement | None = None
         self.first = asyncio.Event()
         """Set once there is a measurement."""
-        self._changed = changed
         self._alive: set[asyncio.Task[Finding]] = set()
 
     async def run(self) -> None:
@@ -78,7 +75,6 @@ class Watch:
         now = time.monotonic()
         self.last = Measurement(finding, now - started, datetime.now(UTC), now)
         self.first.set()
-        self._changed()
 
 
 async def _find(check: Check) -> Finding:
