@@ -19,6 +19,7 @@ import pytest
 from pydantic import SecretStr
 
 from opsbook.core.settings import Settings
+from opsbook.flags import service
 from tests.conftest import ADMIN_TOKEN
 from tests.flags.helpers import create, set_enabled
 from tests.serving import serving
@@ -119,6 +120,17 @@ async def test_fifty_clients_hear_and_one_that_never_reads_holds_up_none(
         set_enabled(database, "loud", enabled=False)
         async with asyncio.timeout(5 * HEARD_WITHIN_SECONDS):
             await asyncio.gather(*(read_until(reader, b'"loud":{"name":"loud","enabled":false') for reader in readers))
+
+
+def test_a_revoked_token_reads_on_no_longer(server: str, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_HEARTBEAT_SECONDS", 0.05)
+    made = api.post("/api/admin/tokens", json={"name": "follower", "role": "viewer"}).json()
+    with reading(server, made["token"]) as reader:
+        reader.next()
+        assert reader.response.readline() == b": still here\n"
+        assert api.delete(f"/api/admin/tokens/{made['id']}").is_success
+        while line := reader.response.readline():
+            assert line in {b": still here\n", b"\n"}
 
 
 def test_a_server_with_open_streams_stops_promptly(settings: Settings) -> None:

@@ -6,6 +6,7 @@ finds others the same way; no chapter reaches into another's module for a global
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +31,8 @@ class Runtime:
     bus: Bus
     signing_key: bytes
     """Signs what browsers keep: from SECRET_KEY, or one that lasts as long as the process."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the process is told to stop: streams end on it, for the server waits for them."""
     _things: dict[type, object] = field(default_factory=dict)
 
     def put(self, thing: object) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import StreamingResponse
@@ -16,7 +17,7 @@ from opsbook.core.access import Identity, Role
 from opsbook.core.audit import acting
 from opsbook.core.errors import Invalid
 from opsbook.core.http.dependencies import Running
-from opsbook.core.http.identity import requires
+from opsbook.core.http.identity import bearer_identity, requires, still_known
 from opsbook.core.http.problems import problems
 from opsbook.flags import store
 from opsbook.flags.fields import MOST_REVISION, FlagFields, FlagInput, Reason
@@ -158,9 +159,11 @@ async def undo(
     response_class=Response,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def stream(runtime: Running, _: Reads, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+async def stream(
+    request: Request, runtime: Running, _: Reads, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
     held = int(last_event_id) if last_event_id and re.fullmatch(r"\d{1,18}", last_event_id) else None
-    events = runtime.get(FlagStream).events(held)
+    events = runtime.get(FlagStream).events(held, partial(still_known, partial(bearer_identity, request)))
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
 
 from opsbook.core.runtime import Runtime
 from opsbook.flags.client import Flags
+from opsbook.flags.model import Flag
 from opsbook.flags.snapshot import Snapshot
 
 _HEARTBEAT_SECONDS = 10.0
@@ -20,10 +22,17 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     """Let other processes follow this one's flags while the server lives."""
     stream = FlagStream(runtime.get(Flags))
     runtime.put(stream)
+    ending = asyncio.create_task(_close_on_stop(stream, runtime.stopping))
     try:
         yield
     finally:
+        ending.cancel()
         stream.close()
+
+
+async def _close_on_stop(stream: FlagStream, stopping: asyncio.Event) -> None:
+    await stopping.wait()
+    stream.close()
 
 
 class FlagStream:
@@ -34,6 +43,7 @@ class FlagStream:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._closed = False
+        self._encoded: tuple[Snapshot | None, Snapshot, bytes] | None = None
         self._unlisten = flags.listen(self._heard)
 
     def close(self) -> None:
@@ -42,23 +52,33 @@ class FlagStream:
         self._unlisten()
         self._wake()
 
-    async def events(self, held_revision: int | None) -> AsyncIterator[bytes]:
+    async def events(self, held_revision: int | None, is_known: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
         """One reader's stream, from what it holds where that is this process's present state, else from the whole.
 
         Until this process has heard from its source it says nothing: what it remembers from its
-        disk, or has not yet, must not replace the newer state of a reader.
+        disk, or has not yet, must not replace the newer state of a reader. With each heartbeat, and
+        as often while there is news, the reader is asked after, and the stream of one no longer known ends.
         """
         sent: Snapshot | None = None
+        check_at = time.monotonic() + _HEARTBEAT_SECONDS
         while not self._closed:
             news, ready, current = self._news, self._flags.ready, self._flags.snapshot
+            if time.monotonic() >= check_at:
+                if not await is_known():
+                    return
+                check_at = time.monotonic() + _HEARTBEAT_SECONDS
             if ready and current is not sent:
-                if sent is not None:
-                    yield _event("change", current.revision, current.since(sent))
-                elif held_revision != current.revision:
-                    yield _event("snapshot", current.revision, {name: c.flag for name, c in current.flags.items()})
+                if sent is not None or held_revision != current.revision:
+                    yield self._event(sent, current)
                 sent = current
             elif not await _happens(news):
                 yield b": still here\n\n"
+
+    def _event(self, sent: Snapshot | None, current: Snapshot) -> bytes:
+        """What leads from one state to the next; encoded once for all readers, who mostly stand at the same one."""
+        if self._encoded is None or self._encoded[0] is not sent or self._encoded[1] is not current:
+            self._encoded = (sent, current, _encode(sent, current))
+        return self._encoded[2]
 
     def _heard(self, _: Snapshot) -> None:
         self._loop.call_soon_threadsafe(self._wake)
@@ -77,6 +97,11 @@ async def _happens(news: asyncio.Event) -> bool:
         return False
 
 
-def _event(kind: str, revision: int, flags: object) -> bytes:
-    data = msgspec.json.encode({"revision": revision, "flags": flags})
-    return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), revision, data)
+def _encode(sent: Snapshot | None, current: Snapshot) -> bytes:
+    kind, flags = (b"change", current.since(sent)) if sent is not None else (b"snapshot", _whole(current))
+    data = msgspec.json.encode({"revision": current.revision, "flags": flags})
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (kind, current.revision, data)
+
+
+def _whole(snapshot: Snapshot) -> dict[str, Flag | None]:
+    return {name: compiled.flag for name, compiled in snapshot.flags.items()}

@@ -10,15 +10,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
-import psycopg
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from psycopg_pool import PoolTimeout
 
-from opsbook.core.errors import Unavailable
-from opsbook.core.http.identity import session_identity
+from opsbook.core.http.identity import session_identity, still_known
 from opsbook.core.runtime import Runtime, runtime_of
 from opsbook.web.frame import standing
 
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
 TOPICS = ("flags", "audit", "access")
 _STANDING_SECONDS = 0.5
+"""How often the standing is looked at, which costs nothing, and whether the process stops."""
 _HEARTBEAT_SECONDS = 15.0
 _RECONNECT_MILLISECONDS = 1000
 
@@ -49,14 +48,14 @@ async def _events(request: Request, runtime: Runtime) -> AsyncIterator[str]:
     told: str | None = None
     check_at = time.monotonic() + _HEARTBEAT_SECONDS
     with _revisions(runtime.bus) as revisions:
-        while True:
+        while not runtime.stopping.is_set():
             now = standing(runtime)
             if now != told:
                 told = now
                 yield _event("health", now)
             if time.monotonic() >= check_at:
                 check_at = time.monotonic() + _HEARTBEAT_SECONDS
-                if await _is_signed_out(request):
+                if not await still_known(partial(session_identity, request)):
                     yield _event("signed-out", "")
                     return
                 yield ": still here\n\n"
@@ -88,14 +87,6 @@ def _revisions(bus: Bus) -> Iterator[asyncio.Queue[tuple[str, int]]]:
         for topic in TOPICS:
             subscriptions.callback(bus.subscribe(topic, listener(topic)))
         yield heard
-
-
-async def _is_signed_out(request: Request) -> bool:
-    """Whether the session has ended meanwhile; a database that does not answer ends nobody's."""
-    try:
-        return await session_identity(request) is None
-    except (Unavailable, psycopg.Error, PoolTimeout):
-        return False
 
 
 def _event(topic: str, data: str) -> str:

@@ -14,15 +14,17 @@ from dataclasses import replace
 from typing import Annotated
 from urllib.parse import quote
 
+import psycopg
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
+from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
 from opsbook.core.access import store
 from opsbook.core.access.credentials import is_well_formed
 from opsbook.core.access.identity import ANONYMOUS, Identity, Kind, Role
 from opsbook.core.deadline import within
-from opsbook.core.errors import Forbidden, Unauthorized
+from opsbook.core.errors import Forbidden, Unauthorized, Unavailable
 from opsbook.core.postgres.connect import Pool
 from opsbook.core.runtime import Runtime, runtime_of
 
@@ -90,6 +92,16 @@ async def identify(request: Request) -> Identity | None:
         return await bearer_identity(request) or await session_identity(request)
     except Unauthorized:
         return None
+
+
+async def still_known(look_up: Callable[[], Awaitable[Identity | None]]) -> bool:
+    """Whether the reader of a long answer may read on; a database that does not answer ends nobody's."""
+    try:
+        return await look_up() is not None
+    except Unauthorized:
+        return False
+    except (Unavailable, psycopg.Error, PoolTimeout):
+        return True
 
 
 def requires(role: Role, scope: str | None = None) -> Callable[..., Awaitable[Identity]]:
