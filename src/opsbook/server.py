@@ -7,6 +7,7 @@ else goes to the service, untouched by ours.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,6 +28,7 @@ from opsbook.core.log import set_up_logging
 from opsbook.core.postgres.connect import make_pool
 from opsbook.core.runtime import Runtime
 from opsbook.core.settings import Settings, load_settings
+from opsbook.core.stopping import noticing_stop
 from opsbook.flags import Flags, PostgresSource
 from opsbook.monitoring import HealthMonitor
 from opsbook.web.errors import install_error_pages
@@ -66,7 +68,9 @@ class Opsbook:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Everything that lives while the server does."""
+        self.runtime.stopping = asyncio.Event()  # a new one for each run, which may be in another event loop
         async with AsyncExitStack() as stack:
+            stack.enter_context(noticing_stop(self.runtime.stopping))
             await self.runtime.pool.open(wait=False)
             stack.push_async_callback(self.runtime.pool.close, timeout=2.0)
             self.flags.start()
