@@ -25,9 +25,10 @@ _SCOPES = [scope for scope in get_args(Scope) if "*" not in scope]
 _LIFETIMES = {"30": timedelta(days=30), "90": timedelta(days=90), "365": timedelta(days=365), "": None}
 _NOTICES = {
     "role": "The role is changed.",
-    "disabled": "Barred from signing in; open sessions have ended.",
+    "disabled": "Barred from signing in; open sessions and pending links have ended.",
     "enabled": "May sign in again.",
     "session": "The session has ended.",
+    "link": "The link has ended.",
     "token": "The token is revoked: its next call is refused.",
 }
 
@@ -64,9 +65,9 @@ async def find_people_and_tokens(connection: Connection, text: str) -> Sequence[
 
 
 @router.get("/access")
-async def access(request: Request, viewer: Viewer, done: str = "") -> HTMLResponse:
-    """People, sessions, tokens."""
-    return await _page(request, viewer, notice=_NOTICES.get(done))
+async def access(request: Request, viewer: Viewer, done: str = "", barred: int | None = None) -> HTMLResponse:
+    """People, links, sessions, tokens; with `barred`, what that person leaves behind."""
+    return await _page(request, viewer, barred, notice=_NOTICES.get(done))
 
 
 @router.post("/access/invitations", dependencies=Checked)
@@ -83,9 +84,9 @@ async def invite(request: Request, admin: Admin, role: Annotated[RoleName, Form(
 async def link_for_operator(request: Request, admin: Admin, operator_id: int) -> HTMLResponse:
     """A one-time link for somebody who cannot sign in, shown once."""
     async with acting(runtime_of(request).pool, admin) as connection:
-        person = next((row for row in await store.list_operators(connection) if row["id"] == operator_id), None)
-        if person is None or person["disabled_at"]:
-            raise Forbidden("there is nobody of that number who may sign in")
+        person = await store.operator_by_id(connection, operator_id)
+        if person is None or person["disabled_at"] or operator_id == admin.operator_id:
+            raise Forbidden("a link is for somebody else who may sign in; for yourself there is `opsbook link`")
         secret = await store.create_link(
             connection, Role.parse(person["role"]), created_by=admin.name, operator_id=operator_id
         )
@@ -111,17 +112,23 @@ async def change_disabled(
     """Bar somebody from signing in, or let them again."""
     async with acting(runtime_of(request).pool, admin) as connection:
         await store.change_operator(connection, operator_id, disabled=disabled)
-    return _done("disabled" if disabled else "enabled")
+    return _done(f"disabled&barred={operator_id}" if disabled else "enabled")
+
+
+@router.post("/access/links/{link_id}/end", dependencies=Checked)
+async def end_link(request: Request, admin: Admin, link_id: int) -> RedirectResponse:
+    """End a one-time link before its time."""
+    async with acting(runtime_of(request).pool, admin) as connection:
+        await store.end_link(connection, link_id)
+    return _done("link")
 
 
 @router.post("/access/sessions/{session_id}/revoke", dependencies=Checked)
 async def revoke_session(request: Request, viewer: Viewer, session_id: int) -> RedirectResponse:
     """End a browser session: one's own, or as an admin anybody's."""
+    only_of = None if viewer.may(Role.ADMIN) else viewer.operator_id
     async with acting(runtime_of(request).pool, viewer) as connection:
-        mine = {row["id"] for row in await store.list_sessions(connection) if row["email"] == viewer.name}
-        if session_id not in mine and not viewer.may(Role.ADMIN):
-            raise Forbidden("only an admin ends somebody else's session")
-        await store.revoke_session(connection, session_id)
+        await store.revoke_session(connection, session_id, operator_id=only_of)
     return _done("session")
 
 
@@ -174,10 +181,14 @@ async def change_password(
     return RedirectResponse("/ops/sign-in", 303)
 
 
-async def _page(request: Request, viewer: Identity, **shown_once: Any) -> HTMLResponse:
+async def _page(request: Request, viewer: Identity, barred: int | None = None, **shown_once: Any) -> HTMLResponse:
     async with runtime_of(request).pool.connection() as connection:
+        left = await store.operator_by_id(connection, barred) if barred else None
         values: dict[str, Any] = {
+            "left_by": left and left["email"],
+            "left_tokens": await store.live_tokens_made_by(connection, left["email"]) if left else [],
             "operators": await store.list_operators(connection),
+            "links": await store.list_links(connection),
             "sessions": await store.list_sessions(connection),
             "tokens": await store.list_tokens(connection),
         }

@@ -6,6 +6,12 @@ select id, email, name, role, password_hash, disabled_at
 from opsbook.operators
 where email = %(email)s
 
+-- name: operator_by_id
+-- Somebody whom an admin means.
+select id, email, name, role, disabled_at
+from opsbook.operators
+where id = %(id)s
+
 -- name: list_operators
 -- Everybody, with how many browser sessions they have open.
 select
@@ -54,16 +60,17 @@ update opsbook.operators
 set password_hash = %(password_hash)s
 where id = %(id)s
 
--- name: touch_operator
--- When the person last signed in.
-update opsbook.operators
-set last_sign_in_at = now()
-where id = %(id)s
-
 -- name: create_session
--- A browser that has signed in.
+-- A browser that has signed in; none for who is barred, for which it waits where that is being done right now.
+with person as (
+    update opsbook.operators
+    set last_sign_in_at = now()
+    where id = %(operator_id)s and disabled_at is null
+    returning id
+)
 insert into opsbook.operator_sessions (token_hash, operator_id, expires_at, ip, user_agent)
-values (%(token_hash)s, %(operator_id)s, now() + make_interval(secs => %(seconds)s), %(ip)s, %(user_agent)s)
+select %(token_hash)s, id, now() + make_interval(secs => %(seconds)s), %(ip)s, %(user_agent)s
+from person
 returning id
 
 -- name: session_by_hash
@@ -94,10 +101,12 @@ order by s.last_seen_at desc
 limit 200
 
 -- name: revoke_session
--- End one session.
+-- End one session: anybody's, or that person's only.
 update opsbook.operator_sessions
 set revoked_at = now()
-where id = %(id)s and revoked_at is null
+where id = %(id)s
+    and revoked_at is null
+    and (%(operator_id)s::bigint is null or operator_id = %(operator_id)s)
 returning id
 
 -- name: revoke_sessions_of
@@ -150,24 +159,65 @@ where revoked_at is null and (id::text = %(which)s or name = %(which)s)
 order by id::text <> %(which)s
 fetch first 1 rows with ties
 
+-- name: live_tokens_made_by
+-- The live tokens that a person made, and those that these made in turn.
+with recursive made as (
+    select * from opsbook.api_tokens where created_by = %(email)s
+    union
+    select t.* from opsbook.api_tokens t join made on t.created_by = made.name
+)
+select id, name, hint, role, scopes, created_by
+from made
+where revoked_at is null and (expires_at is null or expires_at > now())
+order by created_at desc
+
 -- name: create_link
 -- A one-time sign-in link, for a person or for whoever is invited.
 insert into opsbook.sign_in_links (token_hash, operator_id, role, created_by, expires_at)
 values (%(token_hash)s, %(operator_id)s, %(role)s, %(created_by)s, now() + make_interval(secs => %(seconds)s))
+
+-- name: list_links
+-- Links that would still let somebody in, newest first.
+select l.id, l.role, l.created_by, l.created_at, l.expires_at, o.email
+from opsbook.sign_in_links l
+left join opsbook.operators o on o.id = l.operator_id
+where l.used_at is null and l.expires_at > now() and o.disabled_at is null
+order by l.created_at desc
+limit 200
 
 -- name: peek_link
 -- What a link would do, without using it.
 select l.operator_id, l.role, o.email
 from opsbook.sign_in_links l
 left join opsbook.operators o on o.id = l.operator_id
-where l.token_hash = %(token_hash)s and l.used_at is null and l.expires_at > now()
+where l.token_hash = %(token_hash)s and l.used_at is null and l.expires_at > now() and o.disabled_at is null
 
 -- name: use_link
--- Use a link up; nothing comes back where somebody was faster.
-update opsbook.sign_in_links
+-- Use a link up; nothing comes back where somebody was faster, or whom it names is barred.
+update opsbook.sign_in_links l
 set used_at = now()
-where token_hash = %(token_hash)s and used_at is null and expires_at > now()
-returning operator_id, role
+where l.token_hash = %(token_hash)s
+    and l.used_at is null
+    and l.expires_at > now()
+    and not exists (select from opsbook.operators o where o.id = l.operator_id and o.disabled_at is not null)
+returning l.operator_id, l.role
+
+-- name: end_link
+-- Let a link run out before its time.
+update opsbook.sign_in_links
+set expires_at = now()
+where id = %(id)s and used_at is null and expires_at > now()
+returning id
+
+-- name: end_links_of
+-- Let the links made for a person and by that person run out.
+update opsbook.sign_in_links l
+set expires_at = now()
+from opsbook.operators o
+where o.id = %(operator_id)s
+    and (l.operator_id = o.id or l.created_by = o.email)
+    and l.used_at is null
+    and l.expires_at > now()
 
 -- name: owner
 -- The first admin who may sign in, for whom `opsbook up` prints a link.

@@ -12,6 +12,8 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
+from psycopg.rows import DictRow
+
 from opsbook.core.access import store
 from opsbook.core.access.identity import Identity, Role
 from opsbook.core.access.passwords import Passwords
@@ -70,16 +72,16 @@ class SignIn:
         Raises:
             NotFound: The link is dead.
             Invalid: It invites a new person; `accept_invitation` takes it.
+            Unauthorized: The person is being barred right now.
         """
-        async with self._pool.connection() as connection:
-            link = await store.peek_link(connection, secret)
-        if link and link["operator_id"] is None:
+        link = await self._live_link(secret)
+        if link["operator_id"] is None:
             raise Invalid("this link invites a new person: choose an e-mail address and a password with it")
-        person = self._as(visitor, link["email"]) if link else visitor
-        async with acting(self._pool, person) as connection:
-            used = await store.use_link(connection, secret)
-            session = await store.create_session(connection, used["operator_id"], visitor.ip, visitor.user_agent)
-        return SignedIn(session, self._device_cookie(person.name))
+        async with acting(self._pool, self._as(visitor, link["email"])) as connection:
+            # The person before the link, as barring locks them, lest the two wait for each other.
+            session = await store.create_session(connection, link["operator_id"], visitor.ip, visitor.user_agent)
+            await store.use_link(connection, secret)
+        return SignedIn(session, self._device_cookie(link["email"]))
 
     async def accept_invitation(self, visitor: Identity, secret: str, email: str, name: str, password: str) -> SignedIn:
         """Become an operator by a one-time link, with a password of one's own.
@@ -107,6 +109,10 @@ class SignIn:
         password_hash = await self._passwords.hash(password)
         async with acting(self._pool, person) as connection:
             await store.set_password(connection, operator_id, password_hash)
+
+    async def _live_link(self, secret: str) -> DictRow:
+        async with self._pool.connection() as connection:
+            return await store.live_link(connection, secret)
 
     async def _refuse(self, visitor: Identity, email: str, device: str | None) -> None:
         async with acting(self._pool, visitor) as connection:

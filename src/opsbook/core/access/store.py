@@ -16,7 +16,7 @@ from psycopg.rows import DictRow
 
 from opsbook.core.access.credentials import digest, new_secret, new_token
 from opsbook.core.access.identity import Identity, Role, Scope
-from opsbook.core.errors import Conflict, Forbidden, Invalid, NotFound
+from opsbook.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
 
@@ -27,6 +27,7 @@ SESSION_IDLE = timedelta(days=3)
 LINK_LIFETIME = timedelta(minutes=15)
 INVITATION_LIFETIME = timedelta(days=3)
 _HINT_CHARACTERS = 10
+_DEAD_LINK = "this sign-in link has been used or has expired; ask for a new one, or run `opsbook link`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,16 @@ async def touch_token(connection: Connection, token_id: int) -> None:
     await connection.execute(_QUERIES["touch_token"], {"id": token_id})
 
 
+async def live_tokens_made_by(connection: Connection, email: str) -> Sequence[DictRow]:
+    """The live tokens that a person made, by hand or through another token."""
+    return await _all(connection, "live_tokens_made_by", email=email)
+
+
+async def operator_by_id(connection: Connection, operator_id: int) -> DictRow | None:
+    """The person of that number."""
+    return await _one(connection, "operator_by_id", id=operator_id)
+
+
 async def list_operators(connection: Connection) -> Sequence[DictRow]:
     """Everybody who may sign in, or might."""
     return await _all(connection, "list_operators")
@@ -163,13 +174,17 @@ async def create_operator(connection: Connection, email: str, name: str, role: R
 async def change_operator(
     connection: Connection, operator_id: int, *, role: Role | None = None, disabled: bool | None = None
 ) -> DictRow:
-    """Another role, or barred from signing in; a barred person's sessions end.
+    """Another role, or barred from signing in.
+
+    A barred person's sessions end, and the links made for and by that person; the links end too
+    for who is no admin any more, since they might invite one.
 
     Raises:
         Conflict: Nobody would be left who can let others in.
         NotFound: There is no such person.
     """
-    if disabled or (role is not None and role < Role.ADMIN):
+    lesser = disabled or (role is not None and role < Role.ADMIN)
+    if lesser:
         others = await _one(connection, "count_admins", except_id=operator_id)
         assert others is not None
         if others["others"] == 0:
@@ -179,6 +194,8 @@ async def change_operator(
     )
     if row is None:
         raise NotFound(f"there is no operator {operator_id}")
+    if lesser:
+        await connection.execute(_QUERIES["end_links_of"], {"operator_id": operator_id})
     if disabled:
         await connection.execute(_QUERIES["revoke_sessions_of"], {"operator_id": operator_id})
     return row
@@ -191,19 +208,23 @@ async def set_password(connection: Connection, operator_id: int, password_hash: 
 
 
 async def create_session(connection: Connection, operator_id: int, ip: str | None, user_agent: str | None) -> str:
-    """Sign a browser in; gives the cookie's secret."""
+    """Sign a browser in; gives the cookie's secret.
+
+    Raises:
+        Unauthorized: The person is barred.
+    """
     secret = new_secret()
-    await connection.execute(
-        _QUERIES["create_session"],
-        {
-            "token_hash": digest(secret),
-            "operator_id": operator_id,
-            "seconds": SESSION_LIFETIME.total_seconds(),
-            "ip": ip,
-            "user_agent": (user_agent or "")[:300],
-        },
+    row = await _one(
+        connection,
+        "create_session",
+        token_hash=digest(secret),
+        operator_id=operator_id,
+        seconds=SESSION_LIFETIME.total_seconds(),
+        ip=ip,
+        user_agent=(user_agent or "")[:300],
     )
-    await connection.execute(_QUERIES["touch_operator"], {"id": operator_id})
+    if row is None:
+        raise Unauthorized("this person may not sign in any more")
     return secret
 
 
@@ -224,14 +245,14 @@ async def list_sessions(connection: Connection) -> Sequence[DictRow]:
     return await _all(connection, "list_sessions")
 
 
-async def revoke_session(connection: Connection, session_id: int) -> None:
-    """Sign a browser out.
+async def revoke_session(connection: Connection, session_id: int, *, operator_id: int | None = None) -> None:
+    """Sign a browser out: anybody's, or with `operator_id` only one of that person's.
 
     Raises:
         NotFound: There is no such open session.
     """
-    if await _one(connection, "revoke_session", id=session_id) is None:
-        raise NotFound(f"there is no open session {session_id}")
+    if await _one(connection, "revoke_session", id=session_id, operator_id=operator_id) is None:
+        raise NotFound(f"there is no open session {session_id}{' of yours' if operator_id else ''}")
 
 
 async def create_link(
@@ -257,20 +278,47 @@ async def create_link(
     return secret
 
 
+async def list_links(connection: Connection) -> Sequence[DictRow]:
+    """Links that would still let somebody in; without `email` they invite somebody new."""
+    return await _all(connection, "list_links")
+
+
+async def end_link(connection: Connection, link_id: int) -> None:
+    """End a link before its time.
+
+    Raises:
+        NotFound: There is no such link that waits.
+    """
+    if await _one(connection, "end_link", id=link_id) is None:
+        raise NotFound(f"no link {link_id} waits to be used")
+
+
 async def peek_link(connection: Connection, secret: str) -> DictRow | None:
     """What a link would do (`operator_id`, `role`, `email`), or None for a dead one; does not use it."""
     return await _one(connection, "peek_link", token_hash=digest(secret))
+
+
+async def live_link(connection: Connection, secret: str) -> DictRow:
+    """What a link would do, as `peek_link`.
+
+    Raises:
+        NotFound: It was used, has expired, or never was; or whom it names is barred.
+    """
+    row = await peek_link(connection, secret)
+    if row is None:
+        raise NotFound(_DEAD_LINK)
+    return row
 
 
 async def use_link(connection: Connection, secret: str) -> DictRow:
     """Use a link up.
 
     Raises:
-        NotFound: It was used, has expired, or never was.
+        NotFound: It was used, has expired, or never was; or whom it names is barred.
     """
     row = await _one(connection, "use_link", token_hash=digest(secret))
     if row is None:
-        raise NotFound("this sign-in link has been used or has expired; ask for a new one, or run `opsbook link`")
+        raise NotFound(_DEAD_LINK)
     return row
 
 

@@ -47,7 +47,8 @@ create trigger audited after insert or update or delete on api_tokens
     for each row execute function audit_change('token', 'name', '{token_hash}', '{last_used_at}');
 
 create table sign_in_links (
-    token_hash bytea primary key,
+    id bigint generated always as identity primary key,
+    token_hash bytea not null unique,
     operator_id bigint references operators on delete cascade,
     role text not null check (role in ('viewer', 'operator', 'admin')),
     created_by text not null,
