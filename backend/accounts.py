@@ -1,16 +1,22 @@
-"""Accounts in `auth.users`, and the start of a session: the only code that uses the database as its owner."""
+"""Accounts in `auth.users`, and who is signed in to them: the only code that uses the database as its owner."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from backend.database import as_owner
 from backend.identity import User
 from backend.tables import sessions, users
+
+_SEEN_EVERY = timedelta(minutes=1)  # a write on every request would cost more than an exact time is worth
+_MAY_SIGN_IN = and_(
+    users.c.deleted_at.is_(None), or_(users.c.banned_until.is_(None), users.c.banned_until < func.now())
+)
 
 
 class EmailTakenError(Exception):
@@ -64,9 +70,8 @@ def create_account(email: str, password_hash: str) -> Account:
 
 def find_account(email: str) -> Account | None:
     """The account of an address that may sign in; None where there is none, or it is banned or deleted."""
-    may_sign_in = or_(users.c.banned_until.is_(None), users.c.banned_until < func.now())
     query = select(users.c.id, users.c.email, users.c.encrypted_password).where(
-        users.c.email == email, users.c.encrypted_password.is_not(None), users.c.deleted_at.is_(None), may_sign_in
+        users.c.email == email, users.c.encrypted_password.is_not(None), _MAY_SIGN_IN
     )
     with as_owner() as connection:
         row = connection.execute(query).one_or_none()
@@ -83,3 +88,15 @@ def start_session(account: Account, device: Device) -> User:
         ).scalar_one()
         connection.execute(update(users).where(users.c.id == account.id).values(last_sign_in_at=func.now()))
     return User(account.id, account.email, session_id)
+
+
+def is_signed_in(user: User) -> bool:
+    """Whether the session still stands and its account may sign in; notes that the person was here."""
+    this = and_(sessions.c.id == user.session_id, sessions.c.user_id == user.id, sessions.c.revoked_at.is_(None))
+    stale = sessions.c.last_seen_at < func.now() - _SEEN_EVERY
+    query = select(stale.label("stale")).join(users, users.c.id == sessions.c.user_id).where(this, _MAY_SIGN_IN)
+    with as_owner() as connection:
+        row = connection.execute(query).one_or_none()
+        if row and row.stale:
+            connection.execute(update(sessions).where(this).values(last_seen_at=func.now()))
+    return row is not None

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, create_engine, make_url, text
 
 from backend.config import required, settings
 from backend.identity import User
+from opsbook.core.postgres.connect import guarded
 from opsbook.monitoring.pool import pool_status
 
 engine = create_engine(
-    make_url(required(settings.database_url, "DATABASE_URL")).set(drivername="postgresql+psycopg"),
+    make_url(guarded(required(settings.database_url, "DATABASE_URL"))).set(drivername="postgresql+psycopg"),
     pool_size=settings.database_pool_size,
     max_overflow=settings.database_max_overflow,
     pool_timeout=settings.database_pool_timeout_seconds,
@@ -44,7 +45,7 @@ def as_user(user: User) -> Iterator[Connection]:
 
 @contextmanager
 def as_owner() -> Iterator[Connection]:
-    """A transaction past row level security: for accounts.py alone, which must find people before they signed in."""
+    """A transaction past row level security: for accounts.py alone, which must know people before they signed in."""
     with _acting("none", "") as connection:
         yield connection
 

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import func, select, update
 
 from backend import tokens
-from backend.accounts import Device
-from backend.database import as_user
+from backend.accounts import Device, is_signed_in
 from backend.identity import User
 from backend.problems import Problem
-from backend.tables import sessions
 
-_SEEN_EVERY = timedelta(minutes=1)  # a write on every request would cost more than an exact time is worth
 _bearer = HTTPBearer(auto_error=False, description="The access_token of sign-up or sign-in.")
 
 
 def signed_in(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> User:
-    """The person whose token came with the request, while their session lasts."""
+    """The person whose token came with the request, while their session and their account last."""
     user = tokens.read(credentials.credentials) if credentials else None
-    if user is None or not _session_lasts(user):
+    if user is None or not is_signed_in(user):
         raise Problem(
             401, "Sign in, and send the access token as `Authorization: Bearer …`.", {"www-authenticate": "Bearer"}
         )
@@ -51,16 +46,6 @@ def feature(name: str) -> Callable[[Request, User], None]:
 
 SignedIn = Annotated[User, Depends(signed_in)]
 FromDevice = Annotated[Device, Depends(device_of)]
-
-
-def _session_lasts(user: User) -> bool:
-    this = (sessions.c.id == user.session_id) & sessions.c.revoked_at.is_(None)
-    stale = sessions.c.last_seen_at < func.now() - _SEEN_EVERY
-    with as_user(user) as connection:
-        row = connection.execute(select(stale.label("stale")).where(this)).one_or_none()
-        if row and row.stale:
-            connection.execute(update(sessions).where(this).values(last_seen_at=func.now()))
-    return row is not None
 
 
 def _address(request: Request) -> str | None:

@@ -62,6 +62,16 @@ def test_a_banned_person_cannot_sign_in(service: httpx.Client, service_url: str,
     assert service.post("/api/auth/sign-in", json={"email": ada.email, "password": PASSWORD}).status_code == 401
 
 
+@pytest.mark.parametrize("column", ["banned_until = now() + interval '1 day'", "deleted_at = now()"])
+def test_who_is_banned_or_deleted_is_out_at_once(service_url: str, sign_up: Callable[[], Any], column: str) -> None:
+    ada = sign_up()
+    assert ada.client.get("/api/auth/me").status_code == 200
+    with psycopg.connect(service_url) as connection:
+        connection.execute(f"update auth.users set {column} where id = %s".encode(), [ada.id])
+    assert ada.client.get("/api/auth/me").status_code == 401
+    assert ada.record({"type": "visit"}).status_code == 401
+
+
 def test_a_session_is_refused_after_sign_out_and_others_stay(service: httpx.Client, sign_up: Callable[[], Any]) -> None:
     ada = sign_up()
     other = service.post("/api/auth/sign-in", json={"email": ada.email, "password": PASSWORD}).json()["access_token"]
