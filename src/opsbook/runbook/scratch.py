@@ -1,7 +1,7 @@
 """A scratch Opsbook to try things on: a copy of the folder, databases of its own, gone afterwards.
 
 Nothing that a step does there reaches the real databases: the addresses in its environment
-are the scratch ones, and files such as `.env` are not copied.
+are the scratch ones, and files such as `.env` or the Supabase CLI's note of a linked project are not copied.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 """How long it may take to stop; `opsbook up` promises 10 s."""
 
-_NOT_COPIED = ".git", ".venv", "node_modules", ".opsbook", ".env", ".env.*", "__pycache__", ".*_cache", "dist"
+_NOT_COPIED = ".git", ".venv", "node_modules", ".opsbook", ".env", ".env.*", ".temp", "__pycache__", ".*_cache", "dist"
 _SHARED = ("node_modules",)
 
 
@@ -65,11 +65,11 @@ def scratch_service(folder: Path) -> Generator[Scratch]:
 
 
 def _clean_environment(folder: Path) -> dict[str, str]:
-    """This process's environment without any setting of Opsbook's; our commands and npm's first on the path."""
+    """This process's environment without settings of Opsbook's or libpq's; our commands and npm's first on the path."""
     ours = {
         str(name) for field in Settings.model_fields.values() for name in _environment_names(field.validation_alias)
     }
-    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    kept = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("PG")}
     path = [str(Path(sys.executable).parent), str(folder / "node_modules/.bin"), kept.get("PATH", os.defpath)]
     return kept | {"PATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
