@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -12,10 +11,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from opsbook.chapters import CHAPTERS
-from opsbook.core.jobs import job_app
-from opsbook.core.settings import load_settings
+from opsbook.core.settings import Settings
 from tests.upping import until
+from tests.working import run_tasks
 
 STOPS_WITHIN_SECONDS = 6
 
@@ -45,19 +43,21 @@ def test_it_gives_signs_of_life_and_stops_when_told(
     assert database.execute("select from procrastinate_workers").fetchone() is None
 
 
-def test_housekeeping_seals_the_audit(ops_url: str, database: psycopg.Connection) -> None:
-    """The tasks themselves, run once: to wait for their minute would take a minute."""
+def test_housekeeping_seals_the_audit_and_makes_its_months(
+    settings: Settings, database: psycopg.Connection, superuser: psycopg.Connection
+) -> None:
     database.execute("select audit('test', 'test', 'to be sealed', null, null)")
-    asyncio.run(run_once(ops_url, ("seal_audit", "tidy")))
+    superuser.execute(f"drop table {newest_month(database)}".encode())
+    left = newest_month(database)
+    run_tasks(settings, "seal_audit", "make_partitions", "tidy")
     assert database.execute("select status::text from procrastinate_jobs where status <> 'succeeded'").fetchall() == []
     assert database.execute("select count(*) from security_audit_seals").fetchone() != (0,)
+    assert newest_month(database) > left
 
 
-async def run_once(ops_url: str, names: tuple[str, ...]) -> None:
-    app = job_app(ops_url, CHAPTERS)
-    async with app.open_async():
-        for name, task in app.tasks.items():
-            if name.rpartition(".")[2] in names:
-                await task.defer_async(timestamp=0)
-        settings = load_settings(ops_database_url=ops_url)
-        await app.run_worker_async(wait=False, install_signal_handlers=False, additional_context={"settings": settings})
+def newest_month(database: psycopg.Connection) -> str:
+    row = database.execute(
+        "select max(relname) from pg_class where relname ~ '^security_audit_[0-9]{4}_[0-9]{2}$'"
+    ).fetchone()
+    assert row is not None
+    return row[0]

@@ -15,7 +15,7 @@ from opsbook.core import audit
 from opsbook.core.access import SYSTEM, store
 from opsbook.core.audit import acting
 from opsbook.core.chapter import Chapter
-from opsbook.core.postgres.connect import connect, parameters
+from opsbook.core.postgres.connect import connect, guarded, parameters
 from opsbook.core.settings import Settings
 
 _MONTHS_AHEAD = 12
@@ -26,7 +26,7 @@ housekeeping = Blueprint()
 def job_app(ops_url: str, chapters: Iterable[Chapter]) -> App:
     """The procrastinate app of one process, with every chapter's tasks; not yet open."""
     connector = PsycopgConnector(
-        conninfo=ops_url,
+        conninfo=guarded(ops_url),
         kwargs=parameters("opsbook worker"),
         connection_class=AsyncConnection,
         min_size=1,
@@ -72,11 +72,19 @@ async def seal_audit(context: JobContext, timestamp: int) -> None:
         await audit.seal(connection)
 
 
-@housekeeping.periodic(cron="17 3 * * *")
-@housekeeping.task(queueing_lock="core:tidy", pass_context=True)
-async def tidy(context: JobContext, timestamp: int) -> None:
-    """Make the coming months' partitions; drop ended sessions, old failures and used-up links."""
+@housekeeping.periodic(cron="7 3 * * *")
+@housekeeping.task(queueing_lock="core:make_partitions", pass_context=True)
+async def make_partitions(context: JobContext, timestamp: int) -> None:
+    """Make the coming months' partitions; apart from `tidy`, since writers of the audit wait until it commits."""
     url = settings_of(context).require_url("ops")
     async with connect(url, "opsbook worker") as connection, acting(connection, SYSTEM) as acted:
         await audit.make_partitions(acted, _MONTHS_AHEAD)
+
+
+@housekeeping.periodic(cron="17 3 * * *")
+@housekeeping.task(queueing_lock="core:tidy", pass_context=True)
+async def tidy(context: JobContext, timestamp: int) -> None:
+    """Drop ended sessions, old failures and used-up links."""
+    url = settings_of(context).require_url("ops")
+    async with connect(url, "opsbook worker") as connection, acting(connection, SYSTEM) as acted:
         await store.tidy(acted)

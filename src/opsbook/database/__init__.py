@@ -1,4 +1,4 @@
-"""Database Operations: the service database's migrations."""
+"""Database Operations: the service database's migrations and partitions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from opsbook.core.chapter import Chapter
 if TYPE_CHECKING:
     from opsbook.database.migrations import Migration
 
-CHAPTER = Chapter(name="database", title="Database Operations")
+CHAPTER = Chapter(name="database", title="Database Operations", jobs="opsbook.database.jobs:blueprint")
 
 
 def pending_migrations(url: str, folder: Path) -> Sequence[Migration]:

@@ -15,6 +15,7 @@ from typing import LiteralString, cast
 import psycopg
 
 from opsbook.core.errors import Invalid, Unavailable
+from opsbook.core.postgres.connect import guarded
 from opsbook.core.queries import load_queries
 from opsbook.database.statements import split_statements
 
@@ -76,7 +77,7 @@ def apply_pending(url: str, folder: Path) -> Sequence[Migration]:
 
 def _connect(url: str) -> psycopg.Connection:
     try:
-        return psycopg.connect(url, autocommit=True, application_name="opsbook migration", connect_timeout=5)
+        return psycopg.connect(guarded(url), autocommit=True, application_name="opsbook migration", connect_timeout=5)
     except psycopg.OperationalError as error:
         raise Unavailable(f"the service database does not answer: {error}") from error
 

@@ -26,3 +26,11 @@ from supabase_migrations.schema_migrations;
 -- One applied file.
 insert into supabase_migrations.schema_migrations (version, name, statements)
 values (%(version)s, %(name)s, %(statements)s);
+
+-- name: find_partition_maker
+-- Whether the service brings a function that makes the partitions of its events.
+select to_regprocedure('private.create_event_partitions(integer)') is not null
+
+-- name: make_event_partitions
+-- The events' coming months.
+select private.create_event_partitions()
