@@ -117,6 +117,16 @@ async def test_work_that_lies_waiting_without_a_worker_warns(databases: Database
             assert here.status("worker") is Status.WARN
 
 
+async def test_a_worker_that_stopped_in_order_is_missed(databases: Databases) -> None:
+    with ops_tables(databases) as connection:
+        connection.execute(
+            "insert into procrastinate_periodic_defers (task_name, defer_timestamp) values ('core:tidy', 0)"
+        )
+        async with served(**databases.settings) as here:
+            assert here.status("worker") is Status.WARN
+            assert detail(here, "worker") == "no worker runs; start one with `opsbook worker`"
+
+
 @pytest.mark.skipif(REDIS_SERVER is None, reason="there is no redis-server here")
 async def test_redis_is_noticed_when_it_goes_and_comes_back(databases: Databases, tmp_path: Path) -> None:
     port = free_port()

@@ -28,6 +28,9 @@ WORKER_SILENCE_SECONDS = 30.0
 _DATABASES: tuple[tuple[str, Database, bool], ...] = (("database", "service", True), ("ops_database", "ops", False))
 """Name of the check, the database, and whether the service is down without it."""
 
+_OUR_TABLE = "opsbook.schema_files"
+"""Stands in an ops database once the packaged schema was applied."""
+
 _OUTSIDE_INTERVAL = 2.0
 """Seconds between calls to somebody else's service."""
 
@@ -69,7 +72,7 @@ def _database(settings: Settings, which: Database, stack: AsyncExitStack) -> Che
     url = settings.url_of(which)
     if url is None:
         return _not_configured(f"no {which} database is named")
-    probe = DatabaseProbe(url)
+    probe = DatabaseProbe(url, _OUR_TABLE if which == "ops" else None)
     stack.push_async_callback(probe.close)
     return probe
 
@@ -98,17 +101,18 @@ def _migrations_folder() -> Path | None:
 
 
 def _worker(settings: Settings) -> CheckFunction:
-    """Warns when a worker has fallen silent, or there is work that none takes."""
+    """Warns when a worker has fallen silent or stopped, or there is work that none takes."""
     url = settings.url_of("ops")
     if url is None:
         return _not_configured("no ops database is named")
 
     async def run() -> Finding | str:
         beat = await store.worker_heartbeat(url)
-        if beat is None or (not beat.workers and not beat.work_is_waiting):
+        if beat is None or not (beat.workers or beat.work_is_waiting or beat.has_worked):
             return Finding(Status.NOT_CONFIGURED, "no worker has ever reported; start one with `opsbook worker`")
         if beat.seconds_ago is None:
-            return Finding(Status.WARN, "jobs are waiting and no worker runs; start one with `opsbook worker`")
+            waiting = "jobs are waiting and " if beat.work_is_waiting else ""
+            return Finding(Status.WARN, f"{waiting}no worker runs; start one with `opsbook worker`")
         if beat.seconds_ago > WORKER_SILENCE_SECONDS:
             return Finding(Status.WARN, f"the last sign of life is {beat.seconds_ago:.0f} s old")
         return f"{beat.workers} at work, last sign of life {beat.seconds_ago:.0f} s ago"

@@ -1,6 +1,6 @@
 -- name: worker_heartbeat
 -- What the workers have last said, and whether work lies waiting that one should have taken by now.
--- procrastinate removes the row of a worker that stopped in order, hence the second question.
+-- procrastinate removes the row of a worker that stopped in order, hence the other questions.
 select
     extract(epoch from now() - max(last_heartbeat))::float8 as seconds_ago,
     count(*) as workers,
@@ -12,5 +12,6 @@ select
             and event.type = 'deferred'
         where job.status = 'todo'
             and greatest(job.scheduled_at, event.at) < now() - interval '30 seconds'
-    ) as work_is_waiting
+    ) as work_is_waiting,
+    exists (select from procrastinate_periodic_defers) as has_worked
 from procrastinate_workers;

@@ -23,6 +23,8 @@ class Heartbeat:
     workers: int
     work_is_waiting: bool
     """Whether a job has been due for longer than a worker at work would let it lie."""
+    has_worked: bool
+    """Whether any worker has ever begun periodic work."""
 
 
 async def worker_heartbeat(url: str) -> Heartbeat | None:
