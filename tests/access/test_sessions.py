@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.upping import until
-from tests.web.person import Person, text_of
+from tests.web.person import PASSWORD, Person, text_of
 
 SESSION = "__Host-opsbook"
 
@@ -65,10 +65,10 @@ def test_a_new_role_holds_at_once(person: Person, database: psycopg.Connection) 
 
 
 def test_a_new_password_ends_every_session(person: Person, database: psycopg.Connection) -> None:
-    refused = person.submit("/ops/access/password", password="too short")
+    refused = person.submit("/ops/access/password", password="too short", current=PASSWORD)
     assert refused.status_code == 422
     assert is_signed_in(person)
-    person.submit("/ops/access/password", password="another long password")
+    person.submit("/ops/access/password", password="another long password", current=PASSWORD)
     assert not is_signed_in(person)
     actions = database.execute("select action from security_audit order by id desc limit 2").fetchall()
     assert ("operator.change_secret",) in actions

@@ -165,20 +165,28 @@ async def revoke_token(request: Request, admin: Admin, token_id: int) -> Redirec
 @router.get("/access/password")
 async def password_page(request: Request, viewer: Viewer) -> HTMLResponse:
     """The form for a new password of one's own."""
-    return render(request, "access/password.html", viewer, error=None)
+    return await _password_page(request, viewer)
 
 
 @router.post("/access/password", dependencies=Checked)
 async def change_password(
-    request: Request, viewer: Viewer, password: Annotated[str, Form(max_length=2000)]
+    request: Request,
+    viewer: Viewer,
+    password: Annotated[str, Form(max_length=2000)],
+    current: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
     """A new password; every session of the person ends, this one too."""
-    assert viewer.operator_id is not None
     try:
-        await sign_in_of(runtime_of(request)).change_password(viewer, viewer.operator_id, password)
+        await sign_in_of(runtime_of(request)).change_password(viewer, current, password)
     except OpsbookError as error:
-        return render(request, "access/password.html", viewer, status=error.status, error=str(error))
+        return await _password_page(request, viewer, error)
     return RedirectResponse("/ops/sign-in", 303)
+
+
+async def _password_page(request: Request, viewer: Identity, error: OpsbookError | None = None) -> HTMLResponse:
+    asked = await sign_in_of(runtime_of(request)).asks_for_password(viewer)
+    status, told = (error.status, str(error)) if error else (200, None)
+    return render(request, "access/password.html", viewer, status=status, error=told, asks_for_current=asked)
 
 
 async def _page(request: Request, viewer: Identity, barred: int | None = None, **shown_once: Any) -> HTMLResponse:

@@ -68,8 +68,8 @@ with person as (
     where id = %(operator_id)s and disabled_at is null
     returning id
 )
-insert into opsbook.operator_sessions (token_hash, operator_id, expires_at, ip, user_agent)
-select %(token_hash)s, id, now() + make_interval(secs => %(seconds)s), %(ip)s, %(user_agent)s
+insert into opsbook.operator_sessions (token_hash, operator_id, expires_at, by_link, ip, user_agent)
+select %(token_hash)s, id, now() + make_interval(secs => %(seconds)s), %(by_link)s, %(ip)s, %(user_agent)s
 from person
 returning id
 
@@ -83,6 +83,14 @@ where s.token_hash = %(token_hash)s
     and s.expires_at > now()
     and s.last_seen_at > now() - make_interval(secs => %(idle_seconds)s)
     and o.disabled_at is null
+
+-- name: password_to_confirm
+-- The hash of the password that somebody must give before choosing another; null where there is none,
+-- or where a one-time link, as for who forgot it, was followed a moment ago.
+select case when not (s.by_link and s.created_at > now() - interval '15 minutes') then o.password_hash end as hash
+from opsbook.operator_sessions s
+join opsbook.operators o on o.id = s.operator_id
+where s.id = %(session_id)s
 
 -- name: touch_session
 -- Last seen, written at most once a minute.

@@ -18,8 +18,8 @@ from opsbook.core.access import store
 from opsbook.core.access.identity import Identity, Role
 from opsbook.core.access.passwords import Passwords
 from opsbook.core.audit import acting, record
-from opsbook.core.errors import Invalid, TooManyRequests, Unauthorized
-from opsbook.core.postgres.connect import Pool
+from opsbook.core.errors import Forbidden, Invalid, TooManyRequests, Unauthorized
+from opsbook.core.postgres.connect import Connection, Pool
 
 _ALLOWED_FAILURES = 10
 _LOCK_SECONDS = 15 * 60
@@ -51,16 +51,13 @@ class SignIn:
         email = email.strip().lower()[:320]
         device = self._device(email, device_cookie)
         async with self._pool.connection() as connection:
-            if await store.count_failures(connection, email, device) >= _ALLOWED_FAILURES:
-                raise TooManyRequests(
-                    "too many refused sign-ins for this address; wait 15 minutes, or use a link from `opsbook link`",
-                    _LOCK_SECONDS,
-                )
+            await self._heed_lock(connection, email, device)
             operator = await store.operator_by_email(connection, email)
-        matches = await self._passwords.verify(operator["password_hash"] if operator else None, password)
+        stored = operator["password_hash"] if operator else None
+        matches = await self._passwords.verify(stored, password, address=visitor.ip, known=device is not None)
         if not operator or not matches or operator["disabled_at"]:
-            await self._refuse(visitor, email, device)
-        assert operator is not None
+            await self._count_failure(visitor, "session.refused", email, device)
+            raise Unauthorized("e-mail address and password do not belong together")
         async with acting(self._pool, self._as(visitor, operator["email"])) as connection:
             await store.forget_failures(connection, email, device)
             session = await store.create_session(connection, operator["id"], visitor.ip, visitor.user_agent)
@@ -79,7 +76,9 @@ class SignIn:
             raise Invalid("this link invites a new person: choose an e-mail address and a password with it")
         async with acting(self._pool, self._as(visitor, link["email"])) as connection:
             # The person before the link, as barring locks them, lest the two wait for each other.
-            session = await store.create_session(connection, link["operator_id"], visitor.ip, visitor.user_agent)
+            session = await store.create_session(
+                connection, link["operator_id"], visitor.ip, visitor.user_agent, by_link=True
+            )
             await store.use_link(connection, secret)
         return SignedIn(session, self._device_cookie(link["email"]))
 
@@ -91,34 +90,60 @@ class SignIn:
             Invalid: The address or the password will not do.
             Conflict: The address is taken.
         """
-        password_hash = await self._passwords.hash(password)
+        link = await self._live_link(secret)
+        if link["operator_id"] is not None:
+            raise Invalid("this link signs in somebody who is an operator already")
+        password_hash = await self._passwords.hash(password, visitor.ip)
         async with acting(self._pool, self._as(visitor, email.strip().lower())) as connection:
             used = await store.use_link(connection, secret)
-            if used["operator_id"] is not None:
-                raise Invalid("this link signs in somebody who is an operator already")
             operator = await store.create_operator(connection, email, name, Role.parse(used["role"]), password_hash)
             session = await store.create_session(connection, operator["id"], visitor.ip, visitor.user_agent)
         return SignedIn(session, self._device_cookie(operator["email"]))
 
-    async def change_password(self, person: Identity, operator_id: int, password: str) -> None:
-        """A new password for somebody who is signed in; their sessions end.
+    async def asks_for_password(self, person: Identity) -> bool:
+        """Whether somebody who is signed in must give the password before choosing another."""
+        assert person.session_id is not None
+        async with self._pool.connection() as connection:
+            return await store.password_to_confirm(connection, person.session_id) is not None
+
+    async def change_password(self, person: Identity, current: str, password: str) -> None:
+        """A new password for somebody who is signed in; their sessions and links end.
 
         Raises:
-            Invalid: It is too short or too long.
+            Forbidden: `current` is not the password so far, and is asked for.
+            Invalid: The new one is too short or too long.
+            TooManyRequests: Too many refusals, or too many sign-ins at once.
         """
-        password_hash = await self._passwords.hash(password)
+        assert person.session_id is not None
+        assert person.operator_id is not None
+        counted_as = f"session {person.session_id}"
+        async with self._pool.connection() as connection:
+            await self._heed_lock(connection, person.name, counted_as)
+            stored = await store.password_to_confirm(connection, person.session_id)
+        if stored is not None and not await self._passwords.verify(stored, current, address=person.ip, known=True):
+            await self._count_failure(person, "password.refused", person.name, counted_as)
+            raise Forbidden(
+                "that is not your current password; forgotten? sign in with a one-time link, then change it"
+            )
+        password_hash = await self._passwords.hash(password, person.ip)
         async with acting(self._pool, person) as connection:
-            await store.set_password(connection, operator_id, password_hash)
+            await store.set_password(connection, person.operator_id, password_hash)
 
     async def _live_link(self, secret: str) -> DictRow:
         async with self._pool.connection() as connection:
             return await store.live_link(connection, secret)
 
-    async def _refuse(self, visitor: Identity, email: str, device: str | None) -> None:
-        async with acting(self._pool, visitor) as connection:
+    async def _heed_lock(self, connection: Connection, email: str, device: str | None) -> None:
+        if await store.count_failures(connection, email, device) >= _ALLOWED_FAILURES:
+            raise TooManyRequests(
+                "too many refused sign-ins for this address; wait 15 minutes, or use a link from `opsbook link`",
+                _LOCK_SECONDS,
+            )
+
+    async def _count_failure(self, caller: Identity, action: str, email: str, device: str | None) -> None:
+        async with acting(self._pool, caller) as connection:
             await store.record_failure(connection, email, device)
-            await record(connection, "session.refused", "operator", email, success=False, reason="wrong password")
-        raise Unauthorized("e-mail address and password do not belong together")
+            await record(connection, action, "operator", email, success=False, reason="wrong password")
 
     def _as(self, visitor: Identity, email: str) -> Identity:
         return Identity(

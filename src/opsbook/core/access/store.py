@@ -202,12 +202,15 @@ async def change_operator(
 
 
 async def set_password(connection: Connection, operator_id: int, password_hash: str) -> None:
-    """A new password; every session of the person ends."""
+    """A new password; every session of the person ends, and the links made for and by that person."""
     await connection.execute(_QUERIES["set_password"], {"id": operator_id, "password_hash": password_hash})
+    await connection.execute(_QUERIES["end_links_of"], {"operator_id": operator_id})
     await connection.execute(_QUERIES["revoke_sessions_of"], {"operator_id": operator_id})
 
 
-async def create_session(connection: Connection, operator_id: int, ip: str | None, user_agent: str | None) -> str:
+async def create_session(
+    connection: Connection, operator_id: int, ip: str | None, user_agent: str | None, *, by_link: bool = False
+) -> str:
     """Sign a browser in; gives the cookie's secret.
 
     Raises:
@@ -220,6 +223,7 @@ async def create_session(connection: Connection, operator_id: int, ip: str | Non
         token_hash=digest(secret),
         operator_id=operator_id,
         seconds=SESSION_LIFETIME.total_seconds(),
+        by_link=by_link,
         ip=ip,
         user_agent=(user_agent or "")[:300],
     )
@@ -233,6 +237,12 @@ async def session_by_secret(connection: Connection, secret: str) -> DictRow | No
     return await _one(
         connection, "session_by_hash", token_hash=digest(secret), idle_seconds=SESSION_IDLE.total_seconds()
     )
+
+
+async def password_to_confirm(connection: Connection, session_id: int) -> str | None:
+    """The hash of the password to give before choosing another; None for who has none, or came by a link just now."""
+    row = await _one(connection, "password_to_confirm", session_id=session_id)
+    return row["hash"] if row else None
 
 
 async def touch_session(connection: Connection, session_id: int) -> None:

@@ -22,9 +22,12 @@ create table operator_sessions (
     last_seen_at timestamptz not null default now(),
     expires_at timestamptz not null,
     revoked_at timestamptz,
+    by_link boolean not null default false,
     ip inet,
     user_agent text
 );
+comment on column operator_sessions.by_link is
+    'Begun with a one-time link: for a quarter of an hour a forgotten password may be replaced without being given.';
 create index operator_sessions_operator on operator_sessions (operator_id, created_at desc);
 create trigger audited after insert or update or delete on operator_sessions
     for each row execute function audit_change('session', 'id', '{token_hash}', '{last_seen_at}');
@@ -66,5 +69,5 @@ create table sign_in_failures (
     device text,
     created_at timestamptz not null default now()
 );
-comment on column sign_in_failures.device is 'Hash of the device cookie of an earlier sign-in by this person; null for a stranger.';
+comment on column sign_in_failures.device is 'Hash of the device cookie of an earlier sign-in by this person, or the session in which it happened; null for a stranger.';
 create index sign_in_failures_recent on sign_in_failures (email, created_at desc);
