@@ -20,7 +20,7 @@ def url(clusters: EmbeddedPostgres, request: pytest.FixtureRequest) -> str:
     """An empty database of the test's own."""
     name = f"migrations_{abs(hash(request.node.nodeid)):x}_{os.getpid()}"
     with psycopg.connect(clusters.superuser_url("service"), autocommit=True) as connection:
-        connection.execute(f"create database {name}".encode())
+        connection.execute(f"create database {name} owner postgres".encode())
     return clusters.urls["service"].rsplit("/", 1)[0] + f"/{name}?sslmode=disable"
 
 

@@ -18,6 +18,6 @@ def bare_service_url(clusters: EmbeddedPostgres) -> Iterator[str]:
     name = f"bare_{uuid.uuid4().hex}"
     # From `template1`, because a database that is copied may have no other connection.
     with psycopg.connect(clusters.superuser_url("service"), dbname="template1", autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {} template postgres").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("create database {} template postgres owner postgres").format(sql.Identifier(name)))
         yield clusters.urls["service"].replace("/postgres?", f"/{name}?")
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

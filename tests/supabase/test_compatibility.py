@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from importlib import resources
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
+from opsbook.core.postgres.cluster import EmbeddedPostgres
+
 USER = "7f0c5c1e-32a4-4f57-a3a8-2f5a0c3b8f11"
+
+
+@pytest.fixture
+def superuser(clusters: EmbeddedPostgres, service_url: str) -> psycopg.Connection:
+    """Whoever prepared the module's service database."""
+    return psycopg.connect(clusters.superuser_url("service"), dbname=urlsplit(service_url).path[1:])
 
 
 @pytest.mark.parametrize(
@@ -42,18 +51,19 @@ def test_what_postgres_makes_in_public_is_open_to_the_api_roles(service_url: str
         connection.rollback()
 
 
-def test_the_roles_are_what_they_are_on_supabase(service_url: str) -> None:
+def test_the_roles_are_what_they_are_on_supabase(superuser: psycopg.Connection) -> None:
     query = """
         select rolname, rolcanlogin, rolinherit, rolbypassrls, rolsuper
         from pg_roles
-        where rolname in ('anon', 'authenticated', 'authenticator', 'service_role')
+        where rolname in ('anon', 'authenticated', 'authenticator', 'postgres', 'service_role')
         order by rolname
     """
-    with psycopg.connect(service_url) as connection:
+    with superuser as connection:
         assert connection.execute(query).fetchall() == [
             ("anon", False, False, False, False),
             ("authenticated", False, False, False, False),
             ("authenticator", True, False, False, False),
+            ("postgres", True, True, True, False),
             ("service_role", False, False, True, False),
         ]
         for role in ("anon", "authenticated", "service_role"):
@@ -62,10 +72,45 @@ def test_the_roles_are_what_they_are_on_supabase(service_url: str) -> None:
             connection.rollback()
 
 
-def test_preparing_a_prepared_database_changes_nothing(service_url: str) -> None:
+def test_preparing_a_prepared_database_changes_nothing(superuser: psycopg.Connection) -> None:
     script = resources.files("opsbook.core.postgres").joinpath("supabase.sql").read_bytes()
-    with psycopg.connect(service_url) as connection:
+    with superuser as connection:
         connection.execute(script)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "set role supabase_admin",
+        "alter role postgres superuser",
+        "alter role supabase_admin password 'guess'",
+        "copy (select 1) to program 'true'",
+        "select pg_read_file('postgresql.conf')",
+    ],
+)
+def test_the_address_of_the_service_reaches_no_further_than_on_supabase(service_url: str, statement: str) -> None:
+    with psycopg.connect(service_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement.encode())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create role reporting login password 'long'; grant anon to reporting",
+        "alter role authenticator set statement_timeout = '9s'",
+        "create schema reports; create table reports.notes (author uuid references auth.users)",
+        "create table notes (id int primary key); alter publication supabase_realtime add table notes",
+        "create extension pg_trgm schema extensions",
+        """
+        create function greet() returns trigger language plpgsql as 'begin return new; end';
+        create trigger greet after insert on auth.users execute function greet()
+        """,
+    ],
+)
+def test_migrations_may_what_they_may_on_supabase(service_url: str, statement: str) -> None:
+    with psycopg.connect(service_url) as connection:
+        connection.execute(statement.encode())
+        connection.rollback()
 
 
 def test_slow_queries_are_found_by_the_runbooks_unqualified_name(service_url: str) -> None:

@@ -20,7 +20,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from opsbook.core.log import get_logger
-from opsbook.core.postgres.connect import parameters
+from opsbook.core.postgres.connect import guarded, parameters
 
 SyncConnection: TypeAlias = psycopg.Connection[TupleRow]
 Subscriber: TypeAlias = Callable[[SyncConnection, int], None]
@@ -77,7 +77,7 @@ class Bus:
         attempt = 0
         while not self._stop.is_set():
             try:
-                with psycopg.connect(self._url, autocommit=True, **parameters(self._name)) as connection:
+                with psycopg.connect(guarded(self._url), autocommit=True, **parameters(self._name)) as connection:
                     attempt = 0
                     self._listen(connection)
             except psycopg.Error as error:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from opsbook.core.postgres.binaries import binaries_for
-from opsbook.core.postgres.creation import Creation, check_version
+from opsbook.core.postgres.creation import Creation, Superuser, check_version
 from opsbook.core.postgres.home import CLUSTER_NAMES, ClusterName, Home, HomeLock, explained
 from opsbook.core.postgres.layout import lay_out
 from opsbook.core.postgres.recovery import clear_leftovers
@@ -76,7 +76,7 @@ class EmbeddedPostgres:
         self.lock.release()
 
     def superuser_url(self, name: ClusterName) -> str:
-        """The address of a started cluster's own database, as `postgres`."""
+        """The address of a started cluster's own database, as its superuser."""
         port = next(server.port for server in self.servers if server.name == name)
         return self.home.url(name, port, superuser=True)
 
@@ -98,10 +98,10 @@ class EmbeddedPostgres:
         if missing:
             self._progress(f"making the databases in {layout.clusters}")
         with ExitStack() as stack:
-            passwords = [self.home.password(server.name, "postgres") for server in missing]
+            superusers = [Superuser.of(self.home, server.name) for server in missing]
             creations = [
-                stack.enter_context(Creation(server.data, layout.account, binaries, password))
-                for server, password in zip(missing, passwords, strict=True)
+                stack.enter_context(Creation(server.data, layout.account, binaries, superuser))
+                for server, superuser in zip(missing, superusers, strict=True)
             ]
             for creation in creations:
                 creation.finish()

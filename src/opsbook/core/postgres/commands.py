@@ -13,11 +13,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from opsbook.core import console
 from opsbook.core.errors import NotConfigured
 from opsbook.core.postgres.binaries import bundled
+from opsbook.core.postgres.connect import guarded
 from opsbook.core.postgres.home import ClusterName, Home
 from opsbook.core.settings import load_settings
 
 DatabaseArgument = Annotated[ClusterName, typer.Argument(help="Which database.", metavar="ops|service")]
-SuperuserOption = Annotated[bool, typer.Option("--superuser", help="As `postgres`; embedded clusters only.")]
+SuperuserOption = Annotated[bool, typer.Option("--superuser", help="As the superuser; embedded clusters only.")]
 HomeOption = Annotated[Path | None, typer.Option(help="Home of the embedded clusters.")]
 
 
@@ -48,7 +49,7 @@ def psql(
 
     Example: opsbook psql ops -- -c "update feature_flags set kill_switch = true where name = 'checkout'"
     """
-    parameters = conninfo_to_dict(_address(database, home, superuser=superuser))
+    parameters = conninfo_to_dict(guarded(_address(database, home, superuser=superuser)))
     password = parameters.pop("password", None)
     # The environment keeps the password out of the process list.
     environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}

@@ -6,6 +6,7 @@ not survive a transaction-mode pooler.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -16,6 +17,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from opsbook.core.errors import Unavailable
+from opsbook.core.postgres.home import PORTS
 
 Connection: TypeAlias = AsyncConnection[DictRow]
 Pool: TypeAlias = AsyncConnectionPool[Connection]
@@ -36,6 +38,20 @@ LIVENESS: Mapping[str, Any] = {
 """libpq parameters with which a peer that vanished without a word is noticed within about ten seconds."""
 
 
+_EMBEDDED = re.compile(r"postgresql://[^@/?]+@127\.0\.0\.1:(?P<port>[0-9]+)/[^?]*\?sslmode=disable")
+"""An address as `Home.url` writes it, and nothing added to it."""
+
+
+def guarded(url: str) -> str:
+    """The address for a connection of our own, which shows the password of an embedded cluster to nobody else.
+
+    Where such a cluster is down, another program may listen on its port, and libpq would tell it the password in
+    clear if it asked. SCRAM (RFC 5802) tells it to neither side, and has the server prove that it knows it too.
+    """
+    embedded = _EMBEDDED.fullmatch(url)
+    return f"{url}&require_auth=scram-sha-256" if embedded and int(embedded["port"]) in PORTS else url
+
+
 def parameters(application_name: str) -> dict[str, Any]:
     """Parameters, in libpq's names, of every connection to the ops database."""
     return {
@@ -53,7 +69,7 @@ def parameters(application_name: str) -> dict[str, Any]:
 def make_pool(url: str, application_name: str, max_size: int = 8) -> Pool:
     """A pool that opens in the background and refuses after three seconds of waiting; not yet open."""
     return AsyncConnectionPool(
-        url,
+        guarded(url),
         kwargs={**parameters(application_name), "row_factory": dict_row, "autocommit": True},
         connection_class=AsyncConnection[DictRow],
         min_size=1,
@@ -74,7 +90,7 @@ async def connect(url: str, application_name: str) -> AsyncIterator[Connection]:
     """
     try:
         connection = await AsyncConnection[DictRow].connect(
-            url, autocommit=True, row_factory=dict_row, **parameters(application_name)
+            guarded(url), autocommit=True, row_factory=dict_row, **parameters(application_name)
         )
     except psycopg.OperationalError as error:
         raise Unavailable(

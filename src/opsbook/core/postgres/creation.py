@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from opsbook.core.postgres.binaries import Binaries
 from opsbook.core.postgres.errors import ClusterFailed, HomeUnusable, OtherMajorVersion
-from opsbook.core.postgres.home import disk_full, explained, says_disk_full
+from opsbook.core.postgres.home import SUPERUSERS, ClusterName, Home, disk_full, explained, says_disk_full
 from opsbook.core.postgres.privileges import Account
 from opsbook.core.supervision.processes import spawn, stop
 
@@ -31,6 +32,20 @@ SETTINGS = {
 """Written to `postgresql.conf` once; from then on the operator's to change. Values never reach the log."""
 MAX_CONNECTIONS = {"ops": "200", "service": "100"}
 """The ops cluster has a listening connection and a pool for every worker process of the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Superuser:
+    """Who makes a cluster."""
+
+    name: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def of(cls, home: Home, cluster: ClusterName) -> Superuser:
+        """The one of a home's cluster; its password is made on first use."""
+        name = SUPERUSERS[cluster]
+        return cls(name, home.password(cluster, name))
 
 
 def check_version(data: Path, binaries: Binaries) -> bool:
@@ -63,15 +78,15 @@ def check_version(data: Path, binaries: Binaries) -> bool:
 class Creation:
     """An `initdb` under way; several run side by side."""
 
-    def __init__(self, data: Path, account: Account, binaries: Binaries, password: str) -> None:
+    def __init__(self, data: Path, account: Account, binaries: Binaries, superuser: Superuser) -> None:
         self._data = data
         self._half = data.with_name(f"{data.name}.new")
         with explained(data.parent):
             self._make_room(account)
-            self._password = _password_file(account, password)
+            self._password = _password_file(account, superuser.password)
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         self._process = spawn(
-            _initdb(binaries, self._half, self._password, MAX_CONNECTIONS[data.name]),
+            _initdb(binaries, self._half, superuser.name, self._password, MAX_CONNECTIONS[data.name]),
             stop_signal=signal.SIGTERM,
             environment={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
             folder=Path("/"),
@@ -114,11 +129,11 @@ class Creation:
         shutil.rmtree(self._half, ignore_errors=True)
 
 
-def _initdb(binaries: Binaries, data: Path, password: Path, max_connections: str) -> list[str]:
+def _initdb(binaries: Binaries, data: Path, superuser: str, password: Path, max_connections: str) -> list[str]:
     settings = {**SETTINGS, "max_connections": max_connections}
     return [
         binaries.program("initdb"),
-        *("--pgdata", str(data), "--username", "postgres", "--pwfile", str(password)),
+        *("--pgdata", str(data), "--username", superuser, "--pwfile", str(password)),
         *("--auth", "scram-sha-256", "--encoding", "UTF8", "--data-checksums"),
         # C.UTF-8 built into Postgres: its order cannot change with the system's libraries under an index.
         *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),

@@ -24,6 +24,11 @@ ClusterName = Literal["ops", "service"]
 CLUSTER_NAMES: tuple[ClusterName, ...] = ("ops", "service")
 SIGN_IN: Mapping[ClusterName, tuple[str, str]] = {"ops": ("opsbook", "ops"), "service": ("postgres", "postgres")}
 """Whom each cluster's address signs in as, and to which database; the service's are those of Supabase."""
+SUPERUSERS: Mapping[ClusterName, str] = {"ops": "postgres", "service": "supabase_admin"}
+"""Who made each cluster and may do anything in it; on Supabase, too, `postgres` is not that."""
+
+PORTS = range(15432, 32768)
+"""Where a new cluster looks for a free port: below Linux' ephemeral range, so that no outgoing connection takes it."""
 
 
 def embedded_urls(home: Path) -> dict[str, str]:
@@ -114,7 +119,7 @@ class Home:
     def url(self, cluster: ClusterName, port: int, *, superuser: bool = False, database: str | None = None) -> str:
         """The address of a cluster's database, or of another one in it, over loopback as its usual role."""
         role, usual_database = SIGN_IN[cluster]
-        role = "postgres" if superuser else role
+        role = SUPERUSERS[cluster] if superuser else role
         password = quote(self.password(cluster, role), safe="")
         # The bundled Postgres has no TLS to negotiate; some clients insist on it unless told so.
         return f"postgresql://{role}:{password}@127.0.0.1:{port}/{database or usual_database}?sslmode=disable"

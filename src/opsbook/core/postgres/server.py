@@ -15,6 +15,7 @@ import psycopg
 from opsbook.core.postgres.binaries import Binaries
 from opsbook.core.postgres.errors import ClusterFailed
 from opsbook.core.postgres.home import (
+    PORTS,
     SIGN_IN,
     ClusterName,
     Home,
@@ -32,8 +33,6 @@ START_SECONDS = 60.0
 """How long a start may take: recovery after a crash replays up to `max_wal_size` of log."""
 STOP_STEPS = (StopStep(signal.SIGINT, 4.0), StopStep(signal.SIGQUIT, 1.0, brisk=True))
 """Postgres' fast shutdown (no client is waited for), then its immediate one."""
-PORTS = range(15432, 32768)
-"""Where a new cluster looks for a free port: below Linux' ephemeral range, so that no outgoing connection takes it."""
 LOG_BYTES = 16 * 1024 * 1024
 """A log longer than this is put aside when its server starts."""
 Progress = Callable[[str], None]

@@ -1,7 +1,7 @@
 -- What a Supabase project finds in its database before its first migration: roles, the `auth` schema, default grants.
 --
--- Run once by a superuser called `postgres` in the service database of an embedded cluster; running it again
--- changes nothing. Left out is what needs Supabase's own servers or extensions that the embedded build lacks
+-- Run once by the superuser `supabase_admin` in the service database of an embedded cluster, where `postgres` is the
+-- project's role and no superuser; running it again changes nothing. Left out is what needs Supabase's own servers or extensions that the embedded build lacks
 -- (storage, realtime, vault, pgcrypto, uuid-ossp): use `gen_random_uuid()`, which Postgres has built in.
 
 -- Roles ---------------------------------------------------------------------------------------------------------------
@@ -18,7 +18,6 @@ begin
             ('authenticated', 'nologin noinherit'),            -- a signed-in user
             ('service_role', 'nologin noinherit bypassrls'),   -- the service itself, past row level security
             ('authenticator', 'login noinherit'),              -- what an API server logs in as, to become one of the three
-            ('supabase_admin', 'nologin noinherit'),           -- owner of the schemas that are not the project's
             ('supabase_auth_admin', 'nologin noinherit')       -- owner of what is in `auth`
         ) as roles (name, attributes)
     loop
@@ -40,17 +39,19 @@ declare
     wanted record;
 begin
     for wanted in
-        select member, granted
+        select *
         from (values
-            ('authenticator', 'anon'),
-            ('authenticator', 'authenticated'),
-            ('authenticator', 'service_role'),
-            ('postgres', 'anon'),
-            ('postgres', 'authenticated'),
-            ('postgres', 'service_role'),
-            ('postgres', 'supabase_admin'),
-            ('postgres', 'supabase_auth_admin')
-        ) as memberships (member, granted)
+            ('authenticator', 'anon', false),
+            ('authenticator', 'authenticated', false),
+            ('authenticator', 'service_role', false),
+            ('postgres', 'anon', true),
+            ('postgres', 'authenticated', true),
+            ('postgres', 'service_role', true),
+            ('postgres', 'authenticator', true),
+            ('postgres', 'supabase_auth_admin', false),
+            ('postgres', 'pg_monitor', false),
+            ('postgres', 'pg_signal_backend', false)
+        ) as memberships (member, granted, may_administer)
         where not exists (
             select
             from pg_auth_members
@@ -58,7 +59,7 @@ begin
             and pg_auth_members.roleid = memberships.granted::regrole
         )
     loop
-        execute format('grant %I to %I', wanted.granted, wanted.member);
+        execute format('grant %I to %I with admin %s', wanted.granted, wanted.member, wanted.may_administer::text);
     end loop;
 
     if not exists (select from pg_db_role_setting where setrole = 'authenticator'::regrole and setdatabase = 0) then
@@ -189,6 +190,7 @@ do $$
 begin
     if not exists (select from pg_publication where pubname = 'supabase_realtime') then
         create publication supabase_realtime;
+        alter publication supabase_realtime owner to postgres;
     end if;
 end
 $$;
