@@ -208,6 +208,15 @@ def test_interrupted_start_leaves_nothing(empty: Path) -> None:
     assert all_gone(processes)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to warn of")
+def test_root_is_told_that_the_service_runs_as_root(empty: Path) -> None:
+    with up(empty) as running:
+        owners = {running.child(words).username() for words in ("-m uvicorn", "-m opsbook worker")}
+        code, _, errors = running.stop()
+    assert (code, owners) == (0, {"root"})
+    assert "the service and the worker run as root" in errors
+
+
 def test_port_taken_by_another_program(empty: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -113,6 +113,9 @@ def _clear_the_way(place: Place) -> None:
     if strays:
         _tell(f"ended {strays} processes left over from before")
     require_free(place.host, place.port)
+    if os.geteuid() == 0:
+        _warn("started as root: the service and the worker run as root and may do anything; only the databases do not")
+        _warn("start as an ordinary user unless that is meant")
     for variable in ("OPSBOOK_DATABASE_URL", "DATABASE_URL"):
         if os.environ.get(variable):
             _tell(f"{variable} is set, but `up` always uses the embedded databases; `opsbook serve` would use it")
@@ -201,6 +204,10 @@ def _take_down(place: Place, supervisor: Supervisor) -> None:
     if place.postgres.lock.held:
         place.home.remove("up.json")
     place.postgres.stop()
+
+
+def _warn(message: str) -> None:
+    console.err.print(message, style="bold yellow", markup=False, soft_wrap=True)
 
 
 def _tell(message: str) -> None:
