@@ -66,6 +66,15 @@ def new_ops_database(clusters: EmbeddedPostgres, _ops_template: str) -> Callable
     return lambda: _create_database(clusters, "ops", f"ops_{next(_numbers)}", template=_ops_template)
 
 
+@pytest.fixture
+def empty_database(clusters: EmbeddedPostgres) -> str:
+    """The address of a new database with nothing in it, as the role `opsbook` knows it."""
+    name = f"empty_{next(_numbers)}"
+    with psycopg.connect(clusters.superuser_url("ops"), dbname="template1", autocommit=True) as connection:
+        connection.execute(f"create database {name} template template0 owner opsbook".encode())
+    return clusters.urls["ops"].rsplit("/", 1)[0] + f"/{name}"
+
+
 @pytest.fixture(scope="module")
 def ops_url(new_ops_database: Callable[[], str]) -> str:
     """A module's own ops database."""

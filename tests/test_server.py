@@ -55,6 +55,16 @@ async def test_mounted_each_path_goes_to_whom_it_belongs(mounted: httpx.AsyncCli
     assert (await mounted.get("/api/livez")).text == "ok"
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/admin/users", "/api/flags/of-the-nation", "/api/cron/nightly", "/ofrep/v1", "/ops/x"]
+)
+async def test_mounted_only_paths_that_it_answers_are_taken(
+    service: FastAPI, mounted: httpx.AsyncClient, path: str
+) -> None:
+    service.add_api_route(path, lambda: "the service's own")
+    assert (await mounted.get(path)).json() == "the service's own"
+
+
 async def test_mounted_the_service_keeps_its_own_errors_and_description(mounted: httpx.AsyncClient) -> None:
     assert (await mounted.get("/nothing")).json() == {"detail": "Not Found"}
     assert "/opsx/{rest}" in (await mounted.get("/openapi.json")).json()["paths"]

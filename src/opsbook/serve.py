@@ -27,11 +27,11 @@ def serve(
     import uvicorn
 
     from opsbook.chapters import CHAPTERS
-    from opsbook.core.schema import apply_schema
+    from opsbook.core.schema import prepare_ops_database
 
     settings = load_settings()
     set_up_logging(settings.log_level)
-    apply_schema(settings.require_url("ops"), CHAPTERS)
+    prepare_ops_database(settings, CHAPTERS)
     if settings.secret_key is None:
         # One for all processes, else a form that one of them served is refused by the next.
         os.environ["SECRET_KEY"] = secrets.token_hex(32)
@@ -56,9 +56,9 @@ def worker() -> None:
     """
     from opsbook.chapters import CHAPTERS
     from opsbook.core.jobs import run_worker
-    from opsbook.core.schema import apply_schema
+    from opsbook.core.schema import prepare_ops_database
 
     settings = load_settings()
     set_up_logging(settings.log_level)
-    apply_schema(settings.require_url("ops"), CHAPTERS)
+    prepare_ops_database(settings, CHAPTERS)
     asyncio.run(run_worker(settings, CHAPTERS))

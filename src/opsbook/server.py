@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
@@ -22,20 +23,28 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from opsbook.chapters import CHAPTERS
 from opsbook.core.bus import Bus
+from opsbook.core.errors import OpsbookError
 from opsbook.core.http.context import RequestContext
+from opsbook.core.http.paths import paths_of
 from opsbook.core.http.problems import install_problems
-from opsbook.core.log import set_up_logging
+from opsbook.core.log import get_logger, set_up_logging
 from opsbook.core.postgres.connect import make_pool
 from opsbook.core.runtime import Runtime
+from opsbook.core.schema import prepare_ops_database
 from opsbook.core.settings import Settings, load_settings
 from opsbook.core.stopping import noticing_stop
 from opsbook.flags import Flags, PostgresSource
 from opsbook.monitoring import HealthMonitor
+from opsbook.monitoring.threads import run_in_thread
 from opsbook.web.errors import install_error_pages
 from opsbook.web.pages import router as web_router
 
-_PATHS = frozenset({"/api/openapi.json", "/api/health", "/api/livez", "/api/readyz", "/ops"})
-_PREFIXES = ("/api/monitoring/", "/api/admin/", "/api/cron/", "/api/flags/", "/ofrep/", "/ops/")
+_PREPARATION_SECONDS = 3.0
+"""How long a start waits for the ops database; a service whose ops database is away must start all the same."""
+_SHORTEST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
+
+log = get_logger(__name__)
 
 Check = Callable[[], Any]
 
@@ -54,7 +63,8 @@ class Opsbook:
             self.health.watch_pool(pool)
         self.runtime.put(self.flags)
         self.runtime.put(self.health)
-        self.app: ASGIApp = RequestContext(_control_plane(self.runtime))
+        self.control_plane = _control_plane(self.runtime)
+        self.app: ASGIApp = RequestContext(self.control_plane)
 
     def check(self, name: str, *, critical: bool = False) -> Callable[[Check], Check]:
         """A health check of one's own, as a decorator: a function, async or not, that raises when it is not well."""
@@ -71,6 +81,9 @@ class Opsbook:
         self.runtime.stopping = asyncio.Event()  # a new one for each run, which may be in another event loop
         async with AsyncExitStack() as stack:
             stack.enter_context(noticing_stop(self.runtime.stopping))
+            preparing = asyncio.create_task(_prepared(self.runtime.settings))
+            stack.callback(preparing.cancel)
+            await asyncio.wait({preparing}, timeout=_PREPARATION_SECONDS)
             await self.runtime.pool.open(wait=False)
             stack.push_async_callback(self.runtime.pool.close, timeout=2.0)
             self.flags.start()
@@ -134,14 +147,27 @@ class Front:
     def __init__(self, app: ASGIApp, book: Opsbook) -> None:
         self._service = app
         self._opsbook = book.app
+        self._is_ours = paths_of(book.control_plane)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path: str = scope["path"]
-            if path in _PATHS or path.startswith(_PREFIXES):
-                await self._opsbook(scope, receive, send)
-                return
+        if scope["type"] == "http" and self._is_ours(scope["path"]):
+            await self._opsbook(scope, receive, send)
+            return
         await self._service(scope, receive, send)
+
+
+async def _prepared(settings: Settings) -> None:
+    """Make the ops database ready, however long that takes: without it the service works, the levers do not."""
+    pause = _SHORTEST_PAUSE_SECONDS
+    while True:
+        try:
+            await run_in_thread(lambda: prepare_ops_database(settings, CHAPTERS))
+        except (OpsbookError, psycopg.Error) as error:
+            log.warning("ops_database_not_ready", error=str(error), retry_in_seconds=pause)
+        else:
+            return
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def _control_plane(runtime: Runtime) -> FastAPI:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from opsbook.chapters import CHAPTERS
 from opsbook.core.postgres.cluster import EmbeddedPostgres
+from opsbook.core.schema import apply_schema
 from tests.monitoring.stage import Databases
 
 
@@ -20,6 +22,7 @@ def databases() -> Iterator[Databases]:
     folder.chmod(0o755)
     with EmbeddedPostgres(folder / "home") as postgres:
         both = Databases(postgres)
+        apply_schema(both.urls["ops"], CHAPTERS)
         yield both
         both.thaw()
     shutil.rmtree(folder, ignore_errors=True)

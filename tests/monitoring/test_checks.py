@@ -13,10 +13,11 @@ from shutil import which
 
 import psycopg
 import pytest
-from procrastinate.schema import SchemaManager
 from sqlalchemy import create_engine
 from sqlalchemy.pool import QueuePool
 
+from opsbook.chapters import CHAPTERS
+from opsbook.core.schema import apply_schema
 from opsbook.monitoring.health import Overall, Status
 from opsbook.monitoring.monitor import HealthMonitor
 from tests.monitoring.stage import Databases, Served, served, until
@@ -34,6 +35,16 @@ async def test_the_databases_say_their_version(databases: Databases) -> None:
     async with served(**databases.settings) as here:
         assert (detail(here, "database") or "").startswith("PostgreSQL 18.")
         assert here.status("ops_database") is Status.OK
+
+
+async def test_an_ops_database_without_our_tables_warns_until_they_are_there(databases: Databases) -> None:
+    with psycopg.connect(databases.urls["ops"], autocommit=True) as connection:
+        connection.execute("drop schema opsbook cascade; create schema opsbook")
+    async with served(**databases.settings) as here:
+        assert here.status("ops_database") is Status.WARN
+        assert (detail(here, "ops_database") or "").endswith("without the table opsbook.schema_files")
+        apply_schema(databases.urls["ops"], CHAPTERS)
+        await until(lambda: here.status("ops_database") is Status.OK, 2)
 
 
 async def test_what_is_not_configured_is_no_fault(databases: Databases) -> None:
@@ -162,11 +173,12 @@ async def test_supabase_is_asked_with_its_key(databases: Databases) -> None:
 
 @contextmanager
 def ops_tables(databases: Databases) -> Iterator[psycopg.Connection]:
+    """The ops database as if no worker had ever run on it."""
+    forget = "truncate procrastinate_workers, procrastinate_jobs, procrastinate_periodic_defers cascade"
     with psycopg.connect(databases.urls["ops"], autocommit=True) as connection:
-        connection.execute("drop schema opsbook cascade; create schema opsbook")
-        connection.execute(SchemaManager.get_schema().encode())
+        connection.execute(forget)
         yield connection
-        connection.execute("drop schema opsbook cascade; create schema opsbook")
+        connection.execute(forget)
 
 
 def free_port() -> int:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
+from fastapi import FastAPI
 
+from opsbook import install
+from opsbook.core.settings import load_settings
 from opsbook.monitoring.health import Overall, Status
 from opsbook.monitoring.probe import APPLICATION_NAME
 from tests.monitoring.stage import ADMIN_TOKEN, Databases, served, until
@@ -16,6 +21,8 @@ pytestmark = pytest.mark.anyio
 
 NOTICED = 2.0
 """Seconds within which a failure must show."""
+REFUSED = 5.0
+"""Seconds within which a lever that cannot be pulled must say so."""
 RETURNED = 1.2
 """Seconds within which a return must show: well within two."""
 
@@ -89,6 +96,26 @@ async def test_a_frozen_ops_database_is_degraded_not_down(calm: Databases) -> No
         answer = await here.client.get("/api/health")
         assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
         assert (await here.client.get("/api/readyz")).status_code == 200
+
+
+async def test_levers_on_a_frozen_ops_database_are_refused_in_time(calm: Databases) -> None:
+    settings = load_settings(None, **calm.settings, admin_token=ADMIN_TOKEN, home=Path("/nonexistent"))
+    service = FastAPI()
+    install(service, settings=settings)
+    transport, headers = httpx.ASGITransport(service), {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+    async with (
+        service.router.lifespan_context(service),
+        httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as client,
+    ):
+        lever = "/api/admin/feature-flags"
+        assert (await client.get(lever)).status_code == 200
+        calm.freeze("ops")
+        started = time.monotonic()
+        for answer in await asyncio.gather(client.get(lever), client.post(lever, json={"name": "frozen"})):
+            assert answer.status_code == 503
+            assert answer.headers["content-type"] == "application/problem+json"
+        assert time.monotonic() - started < REFUSED
+        calm.thaw()
 
 
 async def test_a_killed_server_is_down_and_back_in_time(calm: Databases) -> None:

@@ -8,21 +8,24 @@ is recorded; a file that no longer matches is drift and is refused.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import LiteralString, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from opsbook.core.chapter import Chapter
 from opsbook.core.errors import OpsbookError, Unavailable
-from opsbook.core.postgres.connect import LIVENESS
+from opsbook.core.postgres.connect import LIVENESS, guarded
+from opsbook.core.settings import Settings
 
 _LOCK_KEY = 0x0B5B_00C4
 _JOBS = "procrastinate"
+_CONNECTION: Mapping[str, Any] = {**LIVENESS, "application_name": "opsbook schema", "connect_timeout": 5}
 _CORE = Path(__file__).parent / "schema"
 
 _BOOKKEEPING: LiteralString = """
@@ -68,8 +71,25 @@ class SchemaFile:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def apply_schema(url: str, chapters: Iterable[Chapter]) -> Sequence[SchemaFile]:
+def prepare_ops_database(settings: Settings, chapters: Iterable[Chapter]) -> Sequence[SchemaFile]:
+    """What every server and worker does first: bring the ops database that it is configured with up to date.
+
+    Raises:
+        NotConfigured: No ops database is known.
+        SchemaDrift, Unavailable: As `apply_schema`.
+    """
+    url, service = settings.require_url("ops"), settings.url_of("service")
+    return apply_schema(url, chapters, dedicated=service is None or _place(service) != _place(url))
+
+
+def apply_schema(url: str, chapters: Iterable[Chapter], *, dedicated: bool = True) -> Sequence[SchemaFile]:
     """Apply what is missing, and say which files that was.
+
+    Args:
+        url: Address of the ops database.
+        chapters: Whose tables, besides the core's.
+        dedicated: Whether the database is ours alone, so that people may find our tables there without naming
+            the schema; in one that we share, their migrations would then create the service's tables among ours.
 
     Raises:
         SchemaDrift: A file that was applied has changed since; nothing was applied.
@@ -77,12 +97,20 @@ def apply_schema(url: str, chapters: Iterable[Chapter]) -> Sequence[SchemaFile]:
     """
     files = tuple(_packaged(chapters))
     try:
-        with psycopg.connect(url, autocommit=True, application_name="opsbook schema", **LIVENESS) as connection:
+        with psycopg.connect(guarded(url), autocommit=True, **_CONNECTION) as connection:
             connection.execute("set search_path = opsbook, public")
             connection.execute("select pg_advisory_lock(%s)", (_LOCK_KEY,))
+            if dedicated:
+                connection.execute(_SEARCH_PATH_FOR_PEOPLE)
             return _apply(connection, files)
     except psycopg.OperationalError as error:
         raise Unavailable(f"the ops database does not answer: {error}") from error
+
+
+def _place(url: str) -> tuple[object, object]:
+    """What tells databases apart; not the port, for a pooler is another way to the same one."""
+    parts = conninfo_to_dict(url)
+    return parts.get("host"), parts.get("dbname")
 
 
 def _packaged(chapters: Iterable[Chapter]) -> Iterator[SchemaFile]:
@@ -94,7 +122,6 @@ def _packaged(chapters: Iterable[Chapter]) -> Iterator[SchemaFile]:
 
 def _apply(connection: psycopg.Connection[TupleRow], files: Sequence[SchemaFile]) -> Sequence[SchemaFile]:
     connection.execute(_BOOKKEEPING)
-    connection.execute(_SEARCH_PATH_FOR_PEOPLE)
     rows = connection.execute("select folder, file, sha256 from opsbook.schema_files").fetchall()
     applied: dict[tuple[str, str], str] = {(row[0], row[1]): row[2] for row in rows}
     drifted = [f for f in files if applied.get((f.folder, f.name), f.sha256) != f.sha256]

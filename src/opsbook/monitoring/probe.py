@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -13,13 +11,18 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
-from opsbook.core.postgres.connect import LIVENESS
+from opsbook.core.deadline import hang_up
+from opsbook.core.postgres.connect import LIVENESS, guarded
 from opsbook.monitoring.health import Finding, Status
 
 T = TypeVar("T")
 Row = TypeVar("Row")
 
 APPLICATION_NAME = "opsbook health"
+
+_QUESTION = """
+select pg_is_in_recovery(), %(table)s::text is not null and to_regclass(%(table)s) is null
+"""
 
 
 class DatabaseProbe:
@@ -30,10 +33,12 @@ class DatabaseProbe:
 
     Args:
         url: Address of the database; poolers in transaction mode are fine.
+        table: One that must be there; the check warns while it is not.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, table: str | None = None) -> None:
         self._url = url
+        self._table = table
         self._idle: AsyncConnection[TupleRow] | None = None
 
     async def __call__(self) -> Finding | str:
@@ -56,12 +61,12 @@ class DatabaseProbe:
 
     async def _connect(self) -> AsyncConnection[TupleRow]:
         # No prepared statements: behind a pooler the next query may meet another server connection.
-        address = make_conninfo(self._url, application_name=APPLICATION_NAME, **LIVENESS)
+        address = make_conninfo(guarded(self._url), application_name=APPLICATION_NAME, **LIVENESS)
         return await AsyncConnection.connect(address, autocommit=True, prepare_threshold=None)
 
     async def _ask(self, connection: AsyncConnection[TupleRow]) -> Finding | str:
         try:
-            cursor = await hang_up_when_cancelled(connection, connection.execute("select pg_is_in_recovery()"))
+            cursor = await hang_up_when_cancelled(connection, connection.execute(_QUESTION, {"table": self._table}))
             row = await cursor.fetchone()
         except BaseException:
             await connection.close()
@@ -72,6 +77,8 @@ class DatabaseProbe:
             await surplus.close()
         if row and row[0]:
             return Finding(Status.WARN, f"{version}, a standby: it can be read but not written")
+        if row and row[1]:
+            return Finding(Status.WARN, f"{version}, without the table {self._table}")
         return version
 
 
@@ -86,16 +93,8 @@ async def hang_up_when_cancelled(connection: AsyncConnection[Row], work: Awaitab
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        _shut(connection)
+        hang_up(connection)
         await asyncio.wait({task}, timeout=0.5)
         if task.done() and not task.cancelled():
             task.exception()  # seen: that the query failed is what was wanted
         raise
-
-
-def _shut(connection: AsyncConnection[Row]) -> None:
-    if connection.closed:
-        return
-    # A duplicate of the descriptor: the event loop still watches the original, which libpq closes in its own time.
-    with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
-        duplicate.shutdown(socket.SHUT_RDWR)

@@ -16,6 +16,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from opsbook.core.deadline import PromptConnection
 from opsbook.core.errors import Unavailable
 from opsbook.core.postgres.home import PORTS
 
@@ -71,7 +72,7 @@ def make_pool(url: str, application_name: str, max_size: int = 8) -> Pool:
     return AsyncConnectionPool(
         guarded(url),
         kwargs={**parameters(application_name), "row_factory": dict_row, "autocommit": True},
-        connection_class=AsyncConnection[DictRow],
+        connection_class=PromptConnection,
         min_size=1,
         max_size=max_size,
         timeout=_POOL_WAIT_SECONDS,
