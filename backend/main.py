@@ -13,7 +13,6 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
 
 import opsbook
-from backend.body_limit import BodyLimit
 from backend.config import PROJECT, settings
 from backend.database import engine
 from backend.problems import documented, handle_problems
@@ -33,7 +32,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 opsbook.set_up_logging(settings.log_level)
 
 app = FastAPI(title="Reference service", lifespan=lifespan, docs_url=None, redoc_url=None)
-app.add_middleware(BodyLimit)
+app.add_middleware(opsbook.BodyLimit)
 handle_problems(app)
 for routes in (auth, events, sessions, digest):
     app.include_router(

@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from opsbook.core.http.body_limit import BodyLimit
     from opsbook.core.log import set_up_logging
     from opsbook.flags.client import Flags
     from opsbook.server import Opsbook, create_app, install
 
-__all__ = ["Flags", "Opsbook", "create_app", "install", "set_up_logging"]
+__all__ = ["BodyLimit", "Flags", "Opsbook", "create_app", "install", "set_up_logging"]
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BodyLimit": "opsbook.core.http.body_limit",
     "Flags": "opsbook.flags.client",
     "Opsbook": "opsbook.server",
     "create_app": "opsbook.server",

@@ -6,6 +6,7 @@ import psycopg
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
 from opsbook.core.jobs import settings_of
+from opsbook.core.postgres.connect import guarded
 from opsbook.core.queries import load_queries
 
 _QUERIES = load_queries("opsbook.database")
@@ -25,7 +26,7 @@ def make_event_partitions(context: JobContext, timestamp: int) -> None:
     if url is None:
         return
     with psycopg.connect(
-        url, autocommit=True, application_name="opsbook worker", connect_timeout=5, options=_PATIENCE
+        guarded(url), autocommit=True, application_name="opsbook worker", connect_timeout=5, options=_PATIENCE
     ) as connection:
         found = connection.execute(_QUERIES["find_partition_maker"]).fetchone()
         if found and found[0]:

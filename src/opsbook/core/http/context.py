@@ -12,31 +12,21 @@ import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from opsbook.core.http.problems import problem_response
+from opsbook.core.http.body_limit import BodyLimit
 from opsbook.core.log import get_logger
 
-MOST_BODY_BYTES = 1024 * 1024
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9_.:-]{8,128}")
 
 log = get_logger("opsbook.http")
 
 
-class BodyTooLarge(HTTPException):
-    """More was sent than will be read. An HTTPException, for FastAPI calls other errors in a body malformed."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__(413, f"a request here has at most {most:,} bytes")
-
-
 class RequestContext:
     """Wraps an ASGI app; `scope["state"]["request_id"]` is set for everything inside."""
 
-    def __init__(self, app: ASGIApp, most_body_bytes: int = MOST_BODY_BYTES) -> None:
-        self._app = app
-        self._most = most_body_bytes
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = BodyLimit(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +38,7 @@ class RequestContext:
         scope["state"] = {**scope.get("state", {}), "request_id": answer.request_id}
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
             try:
-                await self._bounded(headers, scope, receive, answer)
+                await self._app(scope, receive, answer)
             finally:
                 log.debug(
                     "request",
@@ -57,31 +47,6 @@ class RequestContext:
                     status=answer.status,
                     milliseconds=answer.milliseconds,
                 )
-
-    async def _bounded(self, headers: Headers, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        declared = headers.get("content-length", "0")
-        try:
-            if declared.isdigit() and int(declared) > self._most:
-                raise BodyTooLarge(self._most)
-            await self._app(scope, self._counted(receive), answer)
-        except BodyTooLarge as error:
-            if answer.status:
-                raise
-            refusal = problem_response(error.status_code, "Content too large", error.detail, answer.request_id)
-            await refusal(scope, receive, answer)
-
-    def _counted(self, receive: Receive) -> Receive:
-        read = 0
-
-        async def counting() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._most:
-                raise BodyTooLarge(self._most)
-            return message
-
-        return counting
 
 
 class _Answer:
