@@ -87,10 +87,12 @@ def test_open_streams_do_not_keep_it_from_stopping(
     until(lambda: service.answers("/api/readyz") == 200, STARTS_WITHIN_SECONDS)
     owner = Person(service.address).join(create_sign_in_link(ops_url), "owner@example.org")
     session = {"Cookie": "; ".join(f"{name}={value}" for name, value in owner.cookies.items())}
+    lines: list[Iterator[str]] = []  # kept, for httpx hangs up when one is dropped
     with ExitStack() as stack:
         for path, headers in (("/api/flags/stream", AUTHORIZED), ("/ops/live", session)):
             stream = stack.enter_context(httpx.stream("GET", service.address + path, headers=headers, timeout=10))
-            next(stream.iter_lines())
+            lines.append(stream.iter_lines())
+            next(lines[-1])
         service.process.send_signal(how)
         service.process.wait(STOPS_WITHIN_SECONDS)
 
