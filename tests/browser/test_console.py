@@ -119,7 +119,8 @@ def test_an_open_page_says_when_the_server_no_longer_answers(new_page: NewPage) 
 def test_an_open_page_leads_to_signing_in_once_its_session_has_ended(new_page: NewPage) -> None:
     page = new_page("/ops/flags?state=on")
     page.context.clear_cookies()
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    # A moment later: the page is left at once, and the call must have returned from it by then.
+    page.evaluate("setTimeout(() => document.dispatchEvent(new Event('visibilitychange')), 50)")
     page.wait_for_url("**/ops/sign-in?next=**")
 
 
