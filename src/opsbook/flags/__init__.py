@@ -16,10 +16,11 @@ CHAPTER = Chapter(
     name="flags",
     title="Feature Flag Management",
     commands={"flags": Command("opsbook.flags.commands:app", "Switch features on, off and up; kill and undo.")},
-    api="opsbook.flags.api:router",
+    api="opsbook.flags.routes:router",
     pages="opsbook.flags.pages:router",
     page="flags",
     running="opsbook.flags.service:running",
+    jobs="opsbook.flags.jobs:blueprint",
 )
 
 _HOMES = {"Flags": "opsbook.flags.client", "PostgresSource": "opsbook.flags.sources.postgres"}

@@ -8,23 +8,24 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import StreamingResponse
 
 from opsbook.core.access import Identity, Role
-from opsbook.core.audit import acting
 from opsbook.core.errors import Invalid
 from opsbook.core.http.dependencies import Running
 from opsbook.core.http.identity import bearer_identity, requires, still_known
 from opsbook.core.http.problems import problems
 from opsbook.flags import store
+from opsbook.flags.approval.store import acting_or_asking
 from opsbook.flags.fields import MOST_REVISION, FlagFields, FlagInput, Reason
 from opsbook.flags.model import NAME_PATTERN, Flag
 from opsbook.flags.service import FlagStream
 
-router = APIRouter(tags=["Feature flags"], responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
+router = APIRouter(tags=["Feature flags"], responses=problems(202, 400, 401, 403, 404, 409, 413, 422, 503))
 
 Reads = Annotated[Identity, Depends(requires(Role.VIEWER, "flags:read"))]
 Writes = Annotated[Identity, Depends(requires(Role.OPERATOR, "flags:write"))]
@@ -41,8 +42,6 @@ IfMatch = Annotated[
 class FlagOutput(BaseModel):
     """A flag as it is."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     name: str
     enabled: bool
     kill_switch: bool
@@ -50,14 +49,17 @@ class FlagOutput(BaseModel):
     description: str
     owner: str | None
     tags: Sequence[str]
+    value_type: str
     rules: Sequence[Any]
     variants: Sequence[Any]
     prerequisites: Sequence[Any]
     expires_at: datetime | None
+    off_when_expired: bool
     revision: int
     created_at: datetime | None
     updated_at: datetime | None
     archived_at: datetime | None
+    requires_approval: bool
     state: str
 
 
@@ -94,7 +96,7 @@ async def list_flags(runtime: Running, _: Reads, archived: bool = False) -> list
 async def create_or_change(
     runtime: Running, identity: Writes, given: FlagInput, response: Response, if_match: IfMatch = None
 ) -> FlagOutput:
-    async with acting(runtime.pool, identity, given.reason) as connection:
+    async with acting_or_asking(runtime.pool, identity, given.reason) as connection:
         flag, created = await store.create_or_change_flag(
             connection, given.name, given.changes(), expected_revision=_expected(given.revision, if_match)
         )
@@ -112,7 +114,7 @@ async def show(runtime: Running, _: Reads, name: Name, response: Response) -> Fl
 async def change(
     runtime: Running, identity: Writes, name: Name, given: FlagFields, response: Response, if_match: IfMatch = None
 ) -> FlagOutput:
-    async with acting(runtime.pool, identity, given.reason) as connection:
+    async with acting_or_asking(runtime.pool, identity, given.reason) as connection:
         flag = await store.change_flag(
             connection, name, given.changes(), expected_revision=_expected(given.revision, if_match)
         )
@@ -127,7 +129,7 @@ async def delete(
     reason: Annotated[Reason, Query()] = None,
     if_match: IfMatch = None,
 ) -> None:
-    async with acting(runtime.pool, identity, reason) as connection:
+    async with acting_or_asking(runtime.pool, identity, reason) as connection:
         await store.delete_flag(connection, name, expected_revision=_expected(None, if_match))
 
 
@@ -148,7 +150,7 @@ async def history(
 async def undo(
     runtime: Running, identity: Writes, name: Name, response: Response, given: UndoInput | None = None
 ) -> FlagOutput | None:
-    async with acting(runtime.pool, identity, given.reason if given else None) as connection:
+    async with acting_or_asking(runtime.pool, identity, given.reason if given else None) as connection:
         flag = await store.undo(connection, name, to_revision=given.revision if given else None)
     return _tagged(response, flag) if flag else None
 
@@ -177,7 +179,7 @@ def _expected(revision: int | None, if_match: str | None) -> int | None:
 
 
 def _output(flag: Flag) -> FlagOutput:
-    return FlagOutput.model_validate(flag)
+    return FlagOutput.model_validate({**msgspec.to_builtins(flag), "state": flag.state})
 
 
 def _tagged(response: Response, flag: Flag) -> FlagOutput:

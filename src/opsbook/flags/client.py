@@ -15,14 +15,16 @@ from typing import Any
 
 from opsbook.core.log import get_logger
 from opsbook.flags.evaluation import ERROR, FLAG_NOT_FOUND, INVALID_CONTEXT, Evaluation, evaluate
+from opsbook.flags.exposures.counting import Exposures
 from opsbook.flags.keeper import Keeper
 from opsbook.flags.snapshot import Snapshot
 from opsbook.flags.sources.interface import Source
+from opsbook.flags.targeting.context import TARGETING_KEY
 
 log = get_logger(__name__)
 
-_NOT_FOUND = Evaluation(False, None, ERROR, FLAG_NOT_FOUND)
-_INVALID = Evaluation(False, None, ERROR, INVALID_CONTEXT)
+_NOT_FOUND = Evaluation(False, False, None, ERROR, FLAG_NOT_FOUND)
+_INVALID = Evaluation(False, False, None, ERROR, INVALID_CONTEXT)
 
 Listener = Callable[[Snapshot], None]
 
@@ -33,6 +35,7 @@ class Flags:
     def __init__(self, source: Source, folder: Path | None = None) -> None:
         self._source = source
         self._keeper = Keeper(folder / f"flags-{source.identity}.json" if folder else None)
+        self._exposures = Exposures(source)
         self._snapshot = self._keeper.remembered()
         self._listeners: tuple[Listener, ...] = ()
         self._started = False
@@ -59,19 +62,30 @@ class Flags:
 
         return cls(PostgresSource(settings.require_url("ops")), folder)
 
-    def enabled(self, name: str, user_id: object = None, default: bool = False) -> bool:
-        """Whether the flag is on for that user; `default` for a flag that does not exist."""
-        result = self._evaluate(name, user_id)
-        return default if result is None else result.value
+    def enabled(
+        self, name: str, user_id: object = None, default: bool = False, context: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Whether the flag is on for that user; `default` for a flag that does not exist.
+
+        Args:
+            name: The flag's.
+            user_id: The targeting key; anything that has a text.
+            default: What a flag that does not exist is.
+            context: Other fields that the flag's rules may ask for.
+        """
+        try:
+            fields: Mapping[str, Any] = context or {}
+            if user_id is not None:
+                fields = {**fields, TARGETING_KEY: user_id if isinstance(user_id, str) else str(user_id)}
+        except Exception:
+            # The promise is that asking never takes the service down, whatever the caller passes.
+            return False
+        result = self._evaluate(name, fields)
+        return default if result is None else result.enabled
 
     def evaluate(self, name: str, context: Mapping[str, Any] | None = None) -> Evaluation:
         """The flag's value with its reason, for a context whose `targetingKey` says who."""
-        try:
-            key = context.get("targetingKey") if context is not None else None
-        except Exception:
-            # As for a flag: whatever the caller passes, asking never takes the service down.
-            return _INVALID
-        return self._evaluate(name, key) or _NOT_FOUND
+        return self._evaluate(name, {} if context is None else context) or _NOT_FOUND
 
     @property
     def snapshot(self) -> Snapshot:
@@ -94,12 +108,18 @@ class Flags:
             if not self._started:
                 self._started = True
                 self._source.start(self)
+                self._exposures.start()
 
     def close(self) -> None:
         """Stop following; what is in memory is served on."""
         with self._lock:
             self._source.stop()
+        self._exposures.stop()
         self._keeper.flush()
+
+    def report_exposures(self) -> None:
+        """Send now what was counted since the last time, which otherwise happens every ten seconds; never raises."""
+        self._exposures.report()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Be told, in the source's thread, of each new snapshot; gives the undo."""
@@ -127,16 +147,19 @@ class Flags:
             # One listener's defect must neither silence the others nor end the source's thread.
             log.exception("flag_listener_failed")
 
-    def _evaluate(self, name: str, key: object) -> Evaluation | None:
+    def _evaluate(self, name: str, context: Mapping[str, Any]) -> Evaluation | None:
         try:
             if not self._started:
                 self.start()
-            compiled = self._snapshot.flags.get(name)
+            flags = self._snapshot.flags
+            compiled = flags.get(name)
             if compiled is None:
                 return None
-            return evaluate(compiled, key if isinstance(key, str) or key is None else str(key))
+            found = evaluate(compiled, context, flags)
+            self._exposures.counts[name, found.variant or "off"] += 1
+            return found
         except Exception as error:
-            # The promise is that asking never takes the service down, whatever the caller passes.
+            # As above.
             log.warning("flag_evaluation_failed", error=type(error).__name__)
             return _INVALID
 
@@ -146,6 +169,7 @@ class Flags:
         self._ready = threading.Event()
         self._started = False
         self._keeper.forget_thread()
+        self._exposures.forget_thread()
         self._source.forget_thread()
 
 

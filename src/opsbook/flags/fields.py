@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 from opsbook.core.errors import Invalid
 from opsbook.core.http.fields import Moment
 from opsbook.flags.model import NAME_PATTERN
+from opsbook.flags.targeting.model import ValueType
+from opsbook.flags.targeting.operators import require_patterns
 
 MOST_REVISION = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly (RFC 8259, 6)."""
@@ -17,7 +19,12 @@ _NO_NUL = "^[^\x00]*$"
 """What a Postgres text can hold."""
 _FLOAT_ERROR = 1e-9
 """What a caller's arithmetic may add to a hundredth: 57 × 0.01 is 0.5700000000000001."""
-_NEVER_NULL = ("enabled", "kill_switch", "rollout_percentage", "description", "tags")
+_NEVER_NULL = (
+    *("enabled", "kill_switch", "rollout_percentage", "description", "tags"),
+    *("value_type", "rules", "variants", "prerequisites", "off_when_expired", "requires_approval"),
+)
+
+Objects = list[dict[str, Any]]
 
 Reason = Annotated[
     str | None,
@@ -51,8 +58,14 @@ class FlagFields(BaseModel):
     description: str | None = Field(None, max_length=2000, pattern=_NO_NUL)
     owner: str | None = Field(None, max_length=200, pattern=_NO_NUL)
     tags: list[Annotated[str, Field(min_length=1, max_length=50, pattern=_NO_NUL)]] | None = Field(None, max_length=20)
+    value_type: ValueType | None = Field(None, description="What the variants' values are.")
+    rules: Objects | None = Field(None, max_length=1000, description="Whom it is on for besides the rollout.")
+    variants: Objects | None = Field(None, max_length=100, description="The values that it may have, by weight.")
+    prerequisites: Objects | None = Field(None, max_length=50, description="What other flags must be.")
     expires_at: Moment | None = None
+    off_when_expired: StrictBool | None = Field(None, description="Whether expires_at turns it off, or only reminds.")
     archived_at: Moment | None = None
+    requires_approval: StrictBool | None = Field(None, description="Whether a change waits for a second person.")
     revision: int | None = Field(None, ge=1, le=MOST_REVISION, description="Refuse if the flag is at another revision.")
     reason: Reason = None
 
@@ -65,6 +78,13 @@ class FlagFields(BaseModel):
         if not math.isclose(value, rounded, abs_tol=_FLOAT_ERROR):
             raise ValueError("a rollout percentage has at most two decimals")
         return rounded
+
+    @field_validator("rules")
+    @classmethod
+    def _readable(cls, value: Objects | None) -> Objects | None:
+        # The rest is the database's to refuse, for every hand alike; patterns are RE2's, which it does not know.
+        require_patterns(constraint for rule in value or () for constraint in rule.get("constraints") or ())
+        return value
 
     def changes(self) -> dict[str, Any]:
         """What was given, as the store takes it.
@@ -83,3 +103,19 @@ class FlagInput(FlagFields):
     """A flag to create or change."""
 
     name: str = Field(pattern=NAME_PATTERN)
+
+
+class SegmentFields(BaseModel):
+    """A segment to create or change."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    description: str | None = Field(None, max_length=2000, pattern=_NO_NUL)
+    constraints: Objects = Field(max_length=100, description="All of them must hold.")
+    reason: Reason = None
+
+    @field_validator("constraints")
+    @classmethod
+    def _readable(cls, value: Objects) -> Objects:
+        require_patterns(value)
+        return value

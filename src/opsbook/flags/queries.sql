@@ -26,7 +26,8 @@ select (jsonb_populate_record(
     jsonb_build_object(
         'enabled', false, 'kill_switch', false, 'rollout_percentage', 100, 'description', '', 'tags', '[]'::jsonb,
         'rules', '[]'::jsonb, 'variants', '[]'::jsonb, 'prerequisites', '[]'::jsonb, 'revision', 0,
-        'created_at', now(), 'updated_at', now()
+        'created_at', now(), 'updated_at', now(), 'value_type', 'boolean', 'off_when_expired', false,
+        'requires_approval', false
     ) || %(fields)s
 )).*
 on conflict (name) do nothing
@@ -35,10 +36,11 @@ returning *
 -- name: change
 -- The given fields of a flag, the others as they are.
 update opsbook.feature_flags f
-set (enabled, kill_switch, rollout_percentage, description, owner, tags, rules, variants, prerequisites,
-    expires_at, archived_at) = (
-    select n.enabled, n.kill_switch, n.rollout_percentage, n.description, n.owner, n.tags, n.rules, n.variants,
-        n.prerequisites, n.expires_at, n.archived_at
+set (enabled, kill_switch, rollout_percentage, description, owner, tags, value_type, rules, variants, prerequisites,
+    expires_at, off_when_expired, archived_at, requires_approval) = (
+    select n.enabled, n.kill_switch, n.rollout_percentage, n.description, n.owner, n.tags, n.value_type, n.rules,
+        n.variants, n.prerequisites, n.expires_at, n.off_when_expired, n.archived_at,
+        n.requires_approval
     from jsonb_populate_record(f, %(fields)s) n
 )
 where f.name = %(name)s
@@ -73,15 +75,42 @@ order by revision desc
 limit 1
 
 -- name: snapshot
--- Everything a reader needs to evaluate, at one moment, with the revision of that moment.
+-- Everything a reader needs to evaluate, at one moment, with the revision of that moment. As name and text each:
+-- the reader decodes them one by one, so that a bad one does not hold up the others.
 select
     coalesce((select revision from opsbook.revisions where topic = 'flags'), 0) as revision,
-    coalesce((select jsonb_agg(to_jsonb(f) order by f.name) from opsbook.feature_flags f), '[]') as flags
+    array(select array[f.name, to_jsonb(f)::text] from opsbook.feature_flags f order by f.name) as flags,
+    array(select array[s.name, to_jsonb(s)::text] from opsbook.flag_segments s order by s.name) as segments
 
 -- name: changes_since
--- What changed after a revision, oldest first; a null state is a deletion.
-select revision, name, after
+-- What changed after a revision, oldest first, as texts; a null state is a deletion.
+select revision, name, after::text, false as is_segment
 from opsbook.feature_flag_revisions
+where revision > %(revision)s
+union all
+select revision, name, null, true
+from opsbook.flag_segment_revisions
 where revision > %(revision)s
 order by revision
 limit 1001
+
+-- name: list_segments
+-- Every segment by name, with the flags whose rules name it.
+select s.*, array(
+    select f.name from opsbook.feature_flags f, jsonb_array_elements(f.rules) r
+    where r -> 'segments' ? s.name group by f.name order by f.name
+) as used_by
+from opsbook.flag_segments s
+order by s.name
+
+-- name: put_segment
+-- A segment as given, new or changed.
+insert into opsbook.flag_segments as held (name, description, constraints)
+values (%(name)s, coalesce(%(description)s, ''), %(constraints)s)
+on conflict (name) do update
+set description = coalesce(%(description)s, held.description), constraints = excluded.constraints
+returning *
+
+-- name: delete_segment
+-- A segment that no rule names; the trigger refuses one that is needed.
+delete from opsbook.flag_segments where name = %(name)s returning *

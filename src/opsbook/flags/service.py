@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
 
 from opsbook.core.runtime import Runtime
 from opsbook.flags.client import Flags
-from opsbook.flags.model import Flag
 from opsbook.flags.snapshot import Snapshot
 
 _HEARTBEAT_SECONDS = 10.0
@@ -28,6 +27,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     finally:
         ending.cancel()
         stream.close()
+        await asyncio.to_thread(runtime.get(Flags).report_exposures)
 
 
 async def _close_on_stop(stream: FlagStream, stopping: asyncio.Event) -> None:
@@ -45,6 +45,17 @@ class FlagStream:
         self._closed = False
         self._encoded: tuple[Snapshot | None, Snapshot, bytes] | None = None
         self._unlisten = flags.listen(self._heard)
+
+    async def revisions(self) -> AsyncGenerator[int | None]:
+        """The revision that is served, and each later one, whatever it changed; None is a heartbeat."""
+        told: Snapshot | None = None
+        while not self._closed:
+            news, ready, current = self._news, self._flags.ready, self._flags.snapshot
+            if ready and current is not told:
+                told = current
+                yield current.revision
+            elif not await _happens(news):
+                yield None
 
     def close(self) -> None:
         """End every stream, so that the server can stop."""
@@ -98,10 +109,9 @@ async def _happens(news: asyncio.Event) -> bool:
 
 
 def _encode(sent: Snapshot | None, current: Snapshot) -> bytes:
-    kind, flags = (b"change", current.since(sent)) if sent is not None else (b"snapshot", _whole(current))
-    data = msgspec.json.encode({"revision": current.revision, "flags": flags})
+    flags, segments = current.parts()
+    kind, changes = b"snapshot", flags
+    if sent is not None and sent.segments == current.segments:
+        kind, changes, segments = b"change", current.since(sent), []
+    data = msgspec.json.encode({"revision": current.revision, "flags": changes, "segments": segments})
     return b"event: %b\nid: %d\ndata: %b\n\n" % (kind, current.revision, data)
-
-
-def _whole(snapshot: Snapshot) -> dict[str, Flag | None]:
-    return {name: compiled.flag for name, compiled in snapshot.flags.items()}

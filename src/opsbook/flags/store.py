@@ -7,15 +7,19 @@ table's triggers number, record and announce what it does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import starmap
 from typing import Any
 
+import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from opsbook.core.errors import Conflict, NotFound
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
-from opsbook.flags.model import Flag, flag_from
+from opsbook.flags.approval.needed import ApprovalNeeded
+from opsbook.flags.model import Flag, flag_decoded, flag_from, segment_decoded
+from opsbook.flags.snapshot import Snapshot
 
 _QUERIES = load_queries("opsbook.flags")
 _CHANGEABLE = (
@@ -25,11 +29,14 @@ _CHANGEABLE = (
     "description",
     "owner",
     "tags",
+    "value_type",
     "rules",
     "variants",
     "prerequisites",
     "expires_at",
+    "off_when_expired",
     "archived_at",
+    "requires_approval",
 )
 
 
@@ -37,6 +44,13 @@ async def list_flags(connection: Connection, *, archived: bool = False) -> Seque
     """Every flag by name; archived ones, where asked for, come last."""
     rows = await (await connection.execute(_QUERIES["list"], {"archived": archived})).fetchall()
     return [flag_from(row) for row in rows]
+
+
+async def snapshot(connection: Connection) -> Snapshot:
+    """Every flag and segment at one moment, ready to evaluate."""
+    row = await _one(connection, "snapshot")
+    assert row is not None
+    return Snapshot.of(row["revision"], starmap(flag_decoded, row["flags"]), starmap(segment_decoded, row["segments"]))
 
 
 async def get_flag(connection: Connection, name: str) -> Flag:
@@ -71,11 +85,28 @@ async def change_flag(
     Raises:
         NotFound: There is none of that name.
         Conflict: It is no longer at the expected revision: somebody changed it in between.
+        ApprovalNeeded: The flag asks for a second person.
     """
-    await _lock(connection, name, expected_revision)
+    held = await _lock(connection, name, expected_revision)
+    try:
+        return await apply_change(connection, name, fields)
+    except psycopg.errors.CheckViolation as error:
+        # Whether a change is free of approval is the trigger's to say, for psql and us alike.
+        if error.diag.constraint_name != "requires_approval":
+            raise
+        raise ApprovalNeeded(name, fields, held["revision"]) from error
+
+
+async def apply_change(connection: Connection, name: str, fields: Mapping[str, Any]) -> Flag:
+    """Change the given fields of a flag that is there and held."""
     row = await _one(connection, "change", name=name, fields=Jsonb(dict(fields)))
     assert row is not None
     return flag_from(row)
+
+
+async def take_turn(connection: Connection) -> None:
+    """Queue with the other writers until this transaction ends."""
+    await connection.execute(_QUERIES["take_turn"])
 
 
 async def create_or_change_flag(
@@ -101,7 +132,12 @@ async def delete_flag(connection: Connection, name: str, *, expected_revision: i
         Conflict: It is no longer at the expected revision.
     """
     await _lock(connection, name, expected_revision)
-    row = await _one(connection, "delete", name=name)
+    try:
+        row = await _one(connection, "delete", name=name)
+    except psycopg.errors.CheckViolation as error:
+        if error.diag.constraint_name != "requires_approval":
+            raise
+        raise Conflict(error.diag.message_primary or "the flag asks for a second person") from error
     assert row is not None
     return flag_from(row)
 
@@ -121,6 +157,18 @@ async def history(
     if not rows and before_revision is None:
         raise NotFound(f"there never was a flag {name[:200]!r}")
     return rows
+
+
+async def change_at(connection: Connection, name: str, revision: int | None = None) -> DictRow:
+    """The last change of a flag up to a revision, with the states before and after it.
+
+    Raises:
+        NotFound: There never was a flag of that name, or not yet at that revision.
+    """
+    rows = await history(connection, name, before_revision=None if revision is None else revision + 1, limit=1)
+    if not rows:
+        raise NotFound(f"{name[:200]!r} did not exist yet at revision {revision}")
+    return rows[0]
 
 
 async def undo(connection: Connection, name: str, *, to_revision: int | None = None) -> Flag | None:
@@ -153,7 +201,7 @@ async def _state(connection: Connection, name: str, revision: int | None) -> Map
     return row["after"]
 
 
-async def _lock(connection: Connection, name: str, expected_revision: int | None) -> None:
+async def _lock(connection: Connection, name: str, expected_revision: int | None) -> DictRow:
     row = await _held(connection, name)
     if row is None:
         raise NotFound(f"there is no flag {name[:200]!r}; `opsbook flags list` shows them")
@@ -162,11 +210,12 @@ async def _lock(connection: Connection, name: str, expected_revision: int | None
             f"{name!r} is at revision {row['revision']}, not {expected_revision}: somebody changed it in between;"
             " look at it again and retry"
         )
+    return row
 
 
 async def _held(connection: Connection, name: str) -> DictRow | None:
     """A flag as it is and stays until this transaction ends, unless by this transaction."""
-    await connection.execute(_QUERIES["take_turn"])
+    await take_turn(connection)
     return await _one(connection, "lock", name=name)
 
 

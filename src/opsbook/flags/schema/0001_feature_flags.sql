@@ -24,6 +24,10 @@ create table feature_flags (
     -- numeric(5, 2) would round 100.004 to 100 instead of refusing it.
     constraint "rollout_percentage has at most two decimals"
         check (rollout_percentage = round(rollout_percentage, 2)),
+    -- What every reader's calendar has, in any zone; 'infinity' and 44 BC are none of it.
+    constraint "moments are in the years 1 to 9999"
+        check (least(expires_at, archived_at, created_at) >= '0001-01-02T00:00:00Z'
+            and greatest(expires_at, archived_at, created_at) < '9999-12-31T00:00:00Z'),
     constraint "a description has at most 2,000 characters" check (length(description) <= 2000),
     constraint "an owner has at most 200 characters" check (length(owner) <= 200),
     constraint "at most 20 tags, none null, of 1,000 characters together"
@@ -51,6 +55,7 @@ create index feature_flag_revisions_name on feature_flag_revisions (name, revisi
 
 -- Writers queue for the revision before they lock any flag. The other way round, a statement on many
 -- flags and one on a single flag would each hold what the other needs, and one of them would fail.
+-- A new flag locks nothing that others hold: it queues when it is numbered, after it has been checked.
 insert into revisions values ('flags', 0) on conflict do nothing;
 create function take_turn() returns trigger
 language plpgsql security definer set search_path = opsbook, pg_temp as $$
@@ -59,7 +64,7 @@ begin
     return null;
 end
 $$;
-create trigger take_turn before insert or update or delete on feature_flags
+create trigger take_turn before update or delete on feature_flags
     for each statement execute function take_turn();
 
 create function number_feature_flag() returns trigger

@@ -19,9 +19,11 @@ import msgspec
 
 from opsbook.core.errors import Invalid
 from opsbook.core.log import get_logger
-from opsbook.flags.model import Flag
+from opsbook.flags.exposures.counting import Counts
+from opsbook.flags.model import flag_decoded
 from opsbook.flags.snapshot import Snapshot
 from opsbook.flags.sources.interface import Receiver, Source
+from opsbook.flags.targeting.model import Segment
 
 # The server sends a comment every 10 s; three missed in a row is a dead connection.
 _SILENCE_SECONDS = 30.0
@@ -37,7 +39,10 @@ class Delivery(msgspec.Struct):
     """The data of one event: every flag (`snapshot`), or what changed (`change`; null is a deletion)."""
 
     revision: int
-    flags: dict[str, Flag | None]
+    flags: dict[str, msgspec.Raw]
+    """Decoded one by one: one that a newer server writes must not hold up the others."""
+    segments: list[Segment] = []
+    """Of a snapshot; a change of segments is sent as a snapshot."""
 
 
 class HttpSource(Source):
@@ -69,6 +74,17 @@ class HttpSource(Source):
                 self._socket.shutdown(socket.SHUT_RDWR)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_STOP_SECONDS)
+
+    def report(self, counts: Counts) -> None:
+        body = msgspec.json.encode(
+            {"counts": [{"flag": flag, "variant": variant, "count": n} for (flag, variant), n in counts.items()]}
+        )
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        with closing(self._connection()) as connection:
+            connection.request("POST", f"{self._target.path.rstrip('/')}/api/flags/exposures", body, headers)
+            status = connection.getresponse().status
+        if status != http.HTTPStatus.NO_CONTENT:
+            raise http.client.HTTPException(f"the server answered {status} to the exposure counts")
 
     def forget_thread(self) -> None:
         self._stop = threading.Event()
@@ -143,6 +159,7 @@ def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, Delivery]
 
 
 def _applied(held: Snapshot, kind: str, delivered: Delivery) -> Snapshot:
+    flags = {name: None if bytes(raw) == b"null" else flag_decoded(name, raw) for name, raw in delivered.flags.items()}
     if kind == "snapshot":
-        return Snapshot.of(delivered.revision, (flag for flag in delivered.flags.values() if flag))
-    return held.changed(delivered.revision, delivered.flags)
+        return Snapshot.of(delivered.revision, filter(None, flags.values()), delivered.segments)
+    return held.changed(delivered.revision, flags)

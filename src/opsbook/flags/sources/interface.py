@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Protocol
 
+from opsbook.flags.exposures.counting import Counts
 from opsbook.flags.snapshot import Snapshot
 
 
@@ -36,6 +37,13 @@ class Source(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Stop following; waits a moment at most."""
+
+    @abstractmethod
+    def report(self, counts: Counts) -> None:
+        """Send what this process counted to where it reads from.
+
+        May raise and may wait; it is called from a thread that has nothing else to do.
+        """
 
     @abstractmethod
     def forget_thread(self) -> None:

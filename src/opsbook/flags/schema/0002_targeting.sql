@@ -1,0 +1,385 @@
+-- Whom a flag is for: segments, rules, variants, prerequisites, checked when written.
+
+alter table feature_flags
+    add column value_type text not null default 'boolean'
+        check (value_type in ('boolean', 'string', 'number', 'object')),
+    add column off_when_expired boolean not null default false;
+comment on column feature_flags.off_when_expired is 'Whether expires_at turns the flag off; otherwise it only reminds.';
+
+-- Any script's letters and symbols, for names from elsewhere; no control characters, no blanks (Unicode's
+-- White_Space; spelt out, since [:space:] is the locale's) and nothing that breaks a path, as NAME_PATTERN has it.
+alter table feature_flags drop constraint "a flag's name has 1 to 200 letters, digits or . _ : ~ -";
+alter table feature_flags add constraint "a flag's name has 1 to 200 characters, no blanks and no / ? # %"
+    check (name ~ '^[^\u0001-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000/?#%\\]{1,200}$'
+        and name !~ '^\.' and name is nfc normalized);
+
+create table flag_segments (
+    name text primary key
+        check (name ~ '^[^\u0001-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000/?#%\\]{1,200}$'
+            and name !~ '^\.'),
+    description text not null default '' check (length(description) <= 2000),
+    constraints jsonb not null default '[]',
+    revision bigint not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+);
+comment on table flag_segments is 'Constraints under a name, shared between flags.';
+
+create table flag_segment_revisions (
+    revision bigint primary key,
+    name text not null,
+    action text not null check (action in ('create', 'change', 'delete')),
+    before jsonb,
+    after jsonb,
+    changed_at timestamptz not null default clock_timestamp(),
+    actor text not null,
+    actor_kind text not null,
+    reason text
+);
+create index flag_segment_revisions_name on flag_segment_revisions (name, revision desc);
+
+-- A text, a boolean, or a number that every reader can hold (RFC 8259, 6).
+create function is_scalar(value jsonb) returns boolean
+language sql immutable as $$
+    select case jsonb_typeof(value)
+        when 'number' then abs(value::numeric) < 1e308 and length(value::text) <= 400
+        else jsonb_typeof(value) in ('string', 'boolean')
+    end
+$$;
+
+create function is_texts(value jsonb) returns boolean
+language sql immutable as $$
+    select jsonb_typeof(value) = 'array' and not jsonb_path_exists(value, 'strict $[*] ? (@.type() != "string")')
+$$;
+
+create function refuse_targeting(what text) returns void
+language plpgsql as $$
+begin
+    raise exception '%', what using errcode = 'check_violation';
+end
+$$;
+
+-- More would take long to check, while others wait for their turn, and long to send to every reader.
+create function check_size(value jsonb, what text) returns void
+language plpgsql immutable set search_path = opsbook, pg_temp as $$
+begin
+    if octet_length(value::text) > 1048576 then
+        perform refuse_targeting(what || ' take more than 1 MiB');
+    end if;
+end
+$$;
+
+create function is_percentage(value jsonb) returns boolean
+language sql immutable as $$
+    select case jsonb_typeof(value)
+        when 'number' then value::numeric between 0 and 100 and value::numeric = round(value::numeric, 2)
+        else false
+    end
+$$;
+
+create function has_only_keys(value jsonb, variadic known text[]) returns boolean
+language sql immutable as $$
+    select jsonb_typeof(value) = 'object' and (value - known) = '{}'
+$$;
+
+create function check_constraints(given jsonb, place text) returns void
+language plpgsql immutable set search_path = opsbook, pg_temp as $$
+declare
+    one jsonb;
+begin
+    if jsonb_typeof(given) is distinct from 'array' or jsonb_array_length(given) > 100 then
+        perform refuse_targeting(place || ': constraints are an array of at most 100');
+    end if;
+    for one in select jsonb_array_elements(given) loop
+        if not has_only_keys(one, 'field', 'operator', 'values', 'inverted', 'case_insensitive')
+            or jsonb_typeof(one -> 'field') is distinct from 'string'
+            or length(one ->> 'field') not between 1 and 200
+        then
+            perform refuse_targeting(place || ': a constraint has field, operator, values, inverted, case_insensitive');
+        end if;
+        if coalesce(one ->> 'operator', '') not in (
+            'in', 'not_in', 'contains', 'starts_with', 'ends_with', 'matches', 'in_network',
+            'number_equals', 'number_above', 'number_at_least', 'number_below', 'number_at_most',
+            'version_equals', 'version_above', 'version_at_least', 'version_below', 'version_at_most',
+            'date_after', 'date_before'
+        ) then
+            perform refuse_targeting(format('%s: there is no operator %s', place, one -> 'operator'));
+        end if;
+        if jsonb_typeof(coalesce(one -> 'values', '[]')) <> 'array'
+            or jsonb_array_length(coalesce(one -> 'values', '[]')) > 100000
+            or exists (select from jsonb_array_elements(coalesce(one -> 'values', '[]')) v where not is_scalar(v))
+        then
+            perform refuse_targeting(place || ': values are an array of at most 100,000 texts, numbers or booleans');
+        end if;
+        if jsonb_typeof(coalesce(one -> 'inverted', 'false')) <> 'boolean'
+            or jsonb_typeof(coalesce(one -> 'case_insensitive', 'false')) <> 'boolean'
+        then
+            perform refuse_targeting(place || ': inverted and case_insensitive are true or false');
+        end if;
+        if (case
+            when one ->> 'operator' in ('in', 'not_in', 'contains', 'starts_with', 'ends_with') then false
+            -- The first that is one suffices; constraint_values would convert them all.
+            when one ->> 'operator' = 'in_network' then coalesce(one -> 'values', '[]') <> '[]' and not exists (
+                select from jsonb_array_elements(one -> 'values') v where as_network(as_text(v)) is not null
+            )
+            else constraint_values(one) is null
+        end) then
+            perform refuse_targeting(format('%s: %s cannot compare with %s', place, one ->> 'operator',
+                left((one -> 'values')::text, 100)));
+        end if;
+    end loop;
+end
+$$;
+
+create function check_variants(variants jsonb, value_type text, place text) returns void
+language plpgsql immutable set search_path = opsbook, pg_temp as $$
+declare
+    one jsonb;
+    override jsonb;
+begin
+    if jsonb_typeof(variants) is distinct from 'array' or jsonb_array_length(variants) > 100 then
+        perform refuse_targeting(place || ': variants are an array of at most 100');
+    end if;
+    for one in select jsonb_array_elements(variants) loop
+        if not has_only_keys(one, 'name', 'weight', 'value', 'overrides', 'stickiness')
+            or jsonb_typeof(one -> 'name') is distinct from 'string' or length(one ->> 'name') not between 1 and 200
+            or jsonb_typeof(coalesce(one -> 'stickiness', '""')) not in ('string', 'null')
+        then
+            perform refuse_targeting(place || ': a variant has name, weight, value, overrides, stickiness');
+        end if;
+        if jsonb_typeof(coalesce(one -> 'weight', '1')) <> 'number'
+            or coalesce(one -> 'weight', '1')::numeric not between 0 and 1000000
+            or coalesce(one -> 'weight', '1')::numeric <> trunc(coalesce(one -> 'weight', '1')::numeric)
+        then
+            perform refuse_targeting(place || ': a weight is a whole number from 0 to 1,000,000');
+        end if;
+        if coalesce(jsonb_typeof(one -> 'value'), 'null') not in ('null', value_type)
+            and not (value_type = 'object' and jsonb_typeof(one -> 'value') = 'array')
+        then
+            perform refuse_targeting(format('%s: variant %s is no %s', place, one ->> 'name', value_type));
+        end if;
+        if jsonb_path_exists(one -> 'value', 'strict $.**{33}') then
+            perform refuse_targeting(format('%s: the value of variant %s is more than 32 deep', place, one ->> 'name'));
+        end if;
+        if jsonb_path_exists(one -> 'value',
+            'strict $.** ? (@.type() == "number" && (@ >= 1e308 || @ <= -1e308))')
+        then
+            perform refuse_targeting(format('%s: variant %s has a number beyond 1e308', place, one ->> 'name'));
+        end if;
+        if jsonb_typeof(coalesce(one -> 'overrides', '[]')) <> 'array' then
+            perform refuse_targeting(place || ': overrides are an array of {field, values}');
+        end if;
+        for override in select jsonb_array_elements(coalesce(one -> 'overrides', '[]')) loop
+            if not has_only_keys(override, 'field', 'values') or jsonb_typeof(override -> 'field') is distinct from 'string'
+                or jsonb_typeof(override -> 'values') is distinct from 'array'
+                or exists (select from jsonb_array_elements(override -> 'values') v where not is_scalar(v))
+            then
+                perform refuse_targeting(place || ': an override has field and values');
+            end if;
+        end loop;
+    end loop;
+    if (select count(distinct v ->> 'name') <> count(*) from jsonb_array_elements(variants) v) then
+        perform refuse_targeting(place || ': two variants have one name');
+    end if;
+    if variants <> '[]' and not exists (
+        select from jsonb_array_elements(variants) v where coalesce((v ->> 'weight')::numeric, 1) > 0
+    ) then
+        perform refuse_targeting(place || ': the weights of the variants sum to 0');
+    end if;
+end
+$$;
+
+create function check_rules(rules jsonb, value_type text) returns void
+language plpgsql immutable set search_path = opsbook, pg_temp as $$
+declare
+    rule jsonb;
+    place text;
+begin
+    if jsonb_array_length(rules) > 1000 then
+        perform refuse_targeting('a flag has at most 1,000 rules');
+    end if;
+    for rule, place in select r, 'rule ' || n from jsonb_array_elements(rules) with ordinality each (r, n) loop
+        if not has_only_keys(
+            rule, 'name', 'constraints', 'segments', 'percentage', 'stickiness', 'group', 'variants'
+        ) or exists (
+            select from jsonb_each(rule) each (key, value)
+            where key in ('name', 'stickiness', 'group') and jsonb_typeof(value) <> 'string'
+                and not (key = 'group' and value = 'null')
+        ) then
+            perform refuse_targeting(
+                place || ' is not a rule: it has name, constraints, segments, percentage, stickiness, group, variants'
+            );
+        end if;
+        if not is_percentage(coalesce(rule -> 'percentage', '100')) then
+            perform refuse_targeting(place || ': a percentage is a number from 0 to 100 in steps of 0.01');
+        end if;
+        if not is_texts(coalesce(rule -> 'segments', '[]')) then
+            perform refuse_targeting(place || ': segments are an array of names');
+        end if;
+        perform check_constraints(coalesce(rule -> 'constraints', '[]'), place);
+        perform check_variants(coalesce(rule -> 'variants', '[]'), value_type, place);
+    end loop;
+end
+$$;
+
+create function check_prerequisites(of_flag text, given jsonb) returns void
+language plpgsql stable set search_path = opsbook, pg_temp as $$
+declare
+    one jsonb;
+    unending boolean;
+    needed int;
+begin
+    if jsonb_array_length(given) > 50 then
+        perform refuse_targeting('a flag has at most 50 prerequisites');
+    end if;
+    for one in select jsonb_array_elements(given) loop
+        if not has_only_keys(one, 'flag', 'enabled', 'variants') or jsonb_typeof(one -> 'flag') is distinct from 'string'
+            or jsonb_typeof(coalesce(one -> 'enabled', 'true')) <> 'boolean'
+            or not is_texts(coalesce(one -> 'variants', '[]'))
+        then
+            perform refuse_targeting('a prerequisite has flag, enabled, variants');
+        end if;
+        if not exists (select from feature_flags f where f.name = one ->> 'flag') then
+            perform refuse_targeting(format('the prerequisite %L does not exist', one ->> 'flag'));
+        end if;
+    end loop;
+    if (select count(distinct p ->> 'flag') <> count(*) from jsonb_array_elements(given) p) then
+        perform refuse_targeting(format('%L names a prerequisite twice', of_flag));
+    end if;
+    with recursive above (name, depth) as (
+        select p ->> 'flag', 1 from jsonb_array_elements(given) p
+        union
+        select p ->> 'flag', depth + 1
+        from above
+        join feature_flags f on f.name = above.name and depth <= 64, jsonb_array_elements(f.prerequisites) p
+    )
+    select coalesce(bool_or(name = of_flag or depth > 64), false), count(distinct name) into unending, needed from above;
+    if unending then
+        perform refuse_targeting(format('the prerequisites of %L lead back to it, or are more than 64 deep', of_flag));
+    end if;
+    if needed > 200 then
+        perform refuse_targeting(format('%L needs %s flags with those that its prerequisites need: 200 at most',
+            of_flag, needed));
+    end if;
+end
+$$;
+
+create function check_targeting() returns trigger
+language plpgsql security definer set search_path = opsbook, pg_temp as $$
+begin
+    if tg_op = 'INSERT' or (new.rules, new.variants, new.value_type) is distinct from (old.rules, old.variants, old.value_type) then
+        perform check_size(new.rules, 'the rules');
+        perform check_size(new.variants, 'the variants');
+        perform check_rules(new.rules, new.value_type);
+        perform check_variants(new.variants, new.value_type, 'the flag');
+    end if;
+    return new;
+end
+$$;
+create trigger check_targeting before insert or update on feature_flags
+    for each row execute function check_targeting();
+
+-- Needs its turn, so that what it finds stays: by its name this comes after number_change.
+create function prove_references() returns trigger
+language plpgsql security definer set search_path = opsbook, pg_temp as $$
+declare
+    missing text;
+begin
+    if tg_op = 'INSERT' or new.rules is distinct from old.rules then
+        select format('rule %s: there is no segment %L', n, segment) into missing
+        from jsonb_array_elements(new.rules) with ordinality each (rule, n),
+            jsonb_array_elements_text(coalesce(rule -> 'segments', '[]')) segment
+        where not exists (select from flag_segments s where s.name = segment)
+        limit 1;
+        if missing is not null then
+            perform refuse_targeting(missing);
+        end if;
+    end if;
+    if tg_op = 'INSERT' or new.prerequisites is distinct from old.prerequisites then
+        perform check_size(new.prerequisites, 'the prerequisites');
+        perform check_prerequisites(new.name, new.prerequisites);
+    end if;
+    return new;
+end
+$$;
+create trigger prove_references before insert or update on feature_flags
+    for each row execute function prove_references();
+
+-- A flag that others need cannot go away under them; neither can a segment.
+create function refuse_orphans() returns trigger
+language plpgsql security definer set search_path = opsbook, pg_temp as $$
+declare
+    dependents text;
+begin
+    if tg_table_name = 'feature_flags' then
+        select string_agg(f.name, ', ') into dependents
+        from feature_flags f
+        where f.prerequisites @> jsonb_build_array(jsonb_build_object('flag', old.name)) and f.name <> old.name;
+    else
+        select string_agg(f.name, ', ') into dependents
+        from feature_flags f, jsonb_array_elements(f.rules) r
+        where r -> 'segments' ? old.name;
+    end if;
+    if dependents is not null then
+        perform refuse_targeting(format('%L is needed by %s', old.name, dependents));
+    end if;
+    return old;
+end
+$$;
+create trigger refuse_orphans before delete on feature_flags for each row execute function refuse_orphans();
+create trigger refuse_orphans before delete on flag_segments for each row execute function refuse_orphans();
+
+create function number_flag_segment() returns trigger
+language plpgsql security definer set search_path = opsbook, pg_temp as $$
+begin
+    if tg_op = 'UPDATE' then
+        if new.name <> old.name then
+            perform refuse_targeting(format('a segment''s name cannot change: create %s and delete %s', new.name, old.name));
+        end if;
+        new.revision := old.revision;
+        new.created_at := old.created_at;
+        new.updated_at := old.updated_at;
+        if new is not distinct from old then
+            return new;
+        end if;
+    end if;
+    perform check_size(new.constraints, 'the constraints');
+    perform check_constraints(new.constraints, format('segment %s', new.name));
+    new.revision := next_revision('flags');
+    new.updated_at := clock_timestamp();
+    return new;
+end
+$$;
+create trigger number_change before insert or update on flag_segments
+    for each row execute function number_flag_segment();
+
+create function record_flag_segment() returns trigger
+language plpgsql security definer set search_path = opsbook, pg_temp as $$
+declare
+    person acting_person := acting();
+    old_state jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
+    new_state jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
+    verb text := case tg_op when 'INSERT' then 'create' when 'DELETE' then 'delete' else 'change' end;
+    segment_name text := coalesce(new_state, old_state) ->> 'name';
+    taken bigint;
+begin
+    if tg_op = 'UPDATE' and new.revision = old.revision then
+        return null;
+    end if;
+    taken := case when tg_op = 'DELETE' then next_revision('flags') else new.revision end;
+    insert into flag_segment_revisions (revision, name, action, before, after, actor, actor_kind, reason)
+    values (taken, segment_name, verb, old_state, new_state, person.actor, person.actor_kind, person.reason);
+    perform audit('segment.' || verb, 'segment', segment_name, old_state, new_state);
+    return null;
+end
+$$;
+create trigger record_change after insert or update or delete on flag_segments
+    for each row execute function record_flag_segment();
+create trigger take_turn before update or delete on flag_segments
+    for each statement execute function take_turn();
+create trigger append_only before update or delete on flag_segment_revisions
+    for each row execute function refuse_change('flag_segment_revisions');
+create trigger append_only_truncate before truncate on flag_segment_revisions
+    for each statement execute function refuse_change('flag_segment_revisions');
+create trigger refuse_truncate before truncate on flag_segments
+    for each statement execute function refuse_truncate();

@@ -1,0 +1,56 @@
+"""Segments in the ops database; the table's triggers check, number, record and announce what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from opsbook.core.errors import NotFound
+from opsbook.core.postgres.connect import Connection
+from opsbook.core.queries import load_queries
+
+_QUERIES = load_queries("opsbook.flags")
+
+
+async def list_segments(connection: Connection) -> Sequence[DictRow]:
+    """Every segment by name, with the flags that use it."""
+    return await (await connection.execute(_QUERIES["list_segments"])).fetchall()
+
+
+async def get_segment(connection: Connection, name: str) -> DictRow:
+    """One segment, with the flags that use it.
+
+    Raises:
+        NotFound: There is none of that name.
+    """
+    for segment in await list_segments(connection):
+        if segment["name"] == name:
+            return segment
+    raise _missing(name)
+
+
+async def put_segment(
+    connection: Connection, name: str, constraints: Sequence[Mapping[str, Any]], description: str | None = None
+) -> DictRow:
+    """Create a segment, or change one; a description left out stays."""
+    parameters = {"name": name, "constraints": Jsonb(list(constraints)), "description": description}
+    row = await (await connection.execute(_QUERIES["put_segment"], parameters)).fetchone()
+    assert row is not None
+    return row
+
+
+async def delete_segment(connection: Connection, name: str) -> None:
+    """Remove a segment.
+
+    Raises:
+        NotFound: There is none of that name.
+    """
+    if await (await connection.execute(_QUERIES["delete_segment"], {"name": name})).fetchone() is None:
+        raise _missing(name)
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"there is no segment {name[:200]!r}; `opsbook flags segment list` shows them")

@@ -1,0 +1,58 @@
+"""HTTP of the segments: constraints under a name, shared between flags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel
+
+from opsbook.core.access import Identity, Role
+from opsbook.core.audit import acting
+from opsbook.core.http.dependencies import Running
+from opsbook.core.http.identity import requires
+from opsbook.core.http.problems import problems
+from opsbook.flags import segment_store as store
+from opsbook.flags.fields import Reason, SegmentFields
+from opsbook.flags.model import NAME_PATTERN
+
+router = APIRouter(tags=["Feature flags"], responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
+
+Reads = Annotated[Identity, Depends(requires(Role.VIEWER, "flags:read"))]
+Writes = Annotated[Identity, Depends(requires(Role.OPERATOR, "flags:write"))]
+Name = Annotated[str, Path(pattern=NAME_PATTERN, description="The segment's name.")]
+
+
+class SegmentOutput(BaseModel):
+    """A segment as it is."""
+
+    name: str
+    description: str
+    constraints: Sequence[dict[str, Any]]
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+    used_by: Sequence[str] = ()
+
+
+@router.get("/api/admin/flag-segments", summary="List the segments")
+async def list_segments(runtime: Running, _: Reads) -> list[SegmentOutput]:
+    async with runtime.pool.connection() as connection:
+        return [SegmentOutput.model_validate(row) for row in await store.list_segments(connection)]
+
+
+@router.put("/api/admin/flag-segments/{name}", summary="Create a segment, or change one")
+async def put_segment(runtime: Running, identity: Writes, name: Name, given: SegmentFields) -> SegmentOutput:
+    async with acting(runtime.pool, identity, given.reason) as connection:
+        row = await store.put_segment(connection, name, given.constraints, given.description)
+    return SegmentOutput.model_validate(row)
+
+
+@router.delete("/api/admin/flag-segments/{name}", summary="Delete a segment that no rule names", status_code=204)
+async def delete_segment(
+    runtime: Running, identity: Writes, name: Name, reason: Annotated[Reason, Query()] = None
+) -> None:
+    async with acting(runtime.pool, identity, reason) as connection:
+        await store.delete_segment(connection, name)
