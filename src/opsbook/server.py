@@ -22,9 +22,11 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from opsbook.chapters import CHAPTERS
+from opsbook.core.access.known_tokens import KnownTokens
 from opsbook.core.bus import Bus
 from opsbook.core.errors import OpsbookError
 from opsbook.core.http.context import RequestContext
+from opsbook.core.http.cross_origin import CrossOrigin
 from opsbook.core.http.paths import paths_of
 from opsbook.core.http.problems import install_problems
 from opsbook.core.log import get_logger, set_up_logging
@@ -39,6 +41,7 @@ from opsbook.monitoring.threads import run_in_thread
 from opsbook.web.errors import install_error_pages
 from opsbook.web.pages import router as web_router
 
+_OPEN_TO_BROWSERS = ("/ofrep/",)
 _PREPARATION_SECONDS = 3.0
 """How long a start waits for the ops database; a service whose ops database is away must start all the same."""
 _SHORTEST_PAUSE_SECONDS = 0.5
@@ -63,8 +66,9 @@ class Opsbook:
             self.health.watch_pool(pool)
         self.runtime.put(self.flags)
         self.runtime.put(self.health)
+        self.runtime.put(KnownTokens(self.runtime.pool, self.runtime.bus))
         self.control_plane = _control_plane(self.runtime)
-        self.app: ASGIApp = RequestContext(self.control_plane)
+        self.app: ASGIApp = CrossOrigin(RequestContext(self.control_plane), _OPEN_TO_BROWSERS)
 
     def check(self, name: str, *, critical: bool = False) -> Callable[[Check], Check]:
         """A health check of one's own, as a decorator: a function, async or not, that raises when it is not well."""

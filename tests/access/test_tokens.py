@@ -20,7 +20,9 @@ def test_an_unknown_scope_is_refused_at_every_door(api: httpx.Client, ops_url: s
         assert typed.code == 2
 
 
-@pytest.mark.parametrize("scope", ["*", "flags:*", "flags:read", "flags:write", "audit:read", "access:write"])
+@pytest.mark.parametrize(
+    "scope", ["*", "flags:*", "flags:evaluate", "flags:read", "flags:write", "audit:read", "access:write"]
+)
 def test_a_known_scope_is_taken_at_every_door(api: httpx.Client, ops_url: str, scope: str) -> None:
     assert api.post(TOKENS, json={"name": "even", "scopes": [scope]}).json()["scopes"] == [scope]
     typed = opsbook("token", "create", "even", "--scope", scope, "--json", OPSBOOK_DATABASE_URL=ops_url)

@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     repository: str | None = Field(
         None, validation_alias=AliasChoices("OPSBOOK_REPOSITORY"), description="Where backups live."
     )
+    webhooks_to_loopback: bool = Field(
+        False,
+        validation_alias=AliasChoices("OPSBOOK_WEBHOOKS_TO_LOOPBACK"),
+        description="Whether a webhook's address may be this machine itself; for development.",
+    )
 
     @field_validator("log_level", mode="before")
     @classmethod

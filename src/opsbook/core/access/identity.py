@@ -12,9 +12,20 @@ from typing import Literal, TypeAlias
 Kind: TypeAlias = Literal["operator", "token", "admin_token", "cli", "sql", "system", "anonymous"]
 RoleName: TypeAlias = Literal["viewer", "operator", "admin"]
 Scope: TypeAlias = Literal[
-    "*", "flags:*", "flags:read", "flags:write", "audit:*", "audit:read", "access:*", "access:write"
+    "*",
+    "flags:*",
+    "flags:evaluate",
+    "flags:read",
+    "flags:write",
+    "audit:*",
+    "audit:read",
+    "access:*",
+    "access:write",
 ]
-"""What a token may be narrowed to: everything, an area, or one thing in it."""
+"""What a token may be narrowed to: everything, an area, or one thing in it.
+
+`flags:evaluate` may ask what flags are for a context but not see their rules: for programs in strangers' hands.
+"""
 
 
 class Role(enum.IntEnum):
@@ -55,6 +66,7 @@ class Identity:
     request_id: str | None = None
     operator_id: int | None = None
     session_id: int | None = None
+    token_id: int | None = None
 
     def may(self, role: Role, scope: str | None = None) -> bool:
         """Whether the role is reached and the scope (`flags:write`) is among those granted."""

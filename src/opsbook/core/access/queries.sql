@@ -142,9 +142,17 @@ limit 500
 
 -- name: token_by_hash
 -- The machine behind a bearer token, good or not: the caller says why it is refused.
-select id, name, role, scopes, revoked_at is not null as revoked, coalesce(expires_at <= now(), false) as expired
+select id, name, role, scopes, revoked_at is not null as revoked, coalesce(expires_at <= now(), false) as expired,
+    extract(epoch from expires_at - now())::double precision as seconds_left
 from opsbook.api_tokens
 where token_hash = %(token_hash)s
+
+-- name: token_by_id
+-- The same of a token that was recognised before, by its number.
+select id, name, role, scopes, revoked_at is not null as revoked, coalesce(expires_at <= now(), false) as expired,
+    extract(epoch from expires_at - now())::double precision as seconds_left
+from opsbook.api_tokens
+where id = %(id)s
 
 -- name: touch_token
 -- Last used, written at most once a minute.

@@ -122,6 +122,11 @@ async def token_by_secret(connection: Connection, secret: str) -> DictRow | None
     return await _one(connection, "token_by_hash", token_hash=digest(secret))
 
 
+async def token_by_id(connection: Connection, token_id: int) -> DictRow | None:
+    """The same of a token that was recognised before, by its number."""
+    return await _one(connection, "token_by_id", id=token_id)
+
+
 async def touch_token(connection: Connection, token_id: int) -> None:
     """Note that it was used, at most once a minute."""
     await connection.execute(_QUERIES["touch_token"], {"id": token_id})

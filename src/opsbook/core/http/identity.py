@@ -21,11 +21,10 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
 from opsbook.core.access import store
-from opsbook.core.access.credentials import is_well_formed
 from opsbook.core.access.identity import ANONYMOUS, Identity, Kind, Role
+from opsbook.core.access.known_tokens import KnownTokens, look_up_token
 from opsbook.core.deadline import within
 from opsbook.core.errors import Forbidden, Unauthorized, Unavailable
-from opsbook.core.postgres.connect import Pool
 from opsbook.core.runtime import Runtime, runtime_of
 
 SESSION_COOKIE = "__Host-opsbook"
@@ -64,8 +63,31 @@ async def bearer_identity(request: Request) -> Identity | None:
         raise Unauthorized("this takes `Authorization: Bearer TOKEN`")
     runtime = runtime_of(request)
     if _is_admin_token(runtime, secret):
-        return _grown(visitor(request), "ADMIN_TOKEN", "admin_token", Role.ADMIN, frozenset({"*"}))
-    return await within(_PATIENCE_SECONDS, _token_identity(runtime.pool, visitor(request), secret))
+        return _admin(request)
+    token = await within(_PATIENCE_SECONDS, look_up_token(runtime.pool, secret))
+    origin = visitor(request)
+    return replace(token.identity, ip=origin.ip, user_agent=origin.user_agent, request_id=origin.request_id)
+
+
+async def evaluator(request: Request, secret: str) -> Identity:
+    """Who may ask what flags are for a context, by a token's text wherever the protocol has it stand.
+
+    For routes that are asked thousands of times a second: a token that was good a moment ago is, see `KnownTokens`.
+
+    Raises:
+        Unauthorized: There is no token, or it is malformed, forged, expired or revoked.
+        Forbidden: Neither `flags:evaluate` nor `flags:read` is among its scopes.
+    """
+    if not 0 < len(secret) <= _LONGEST_CREDENTIAL:
+        raise Unauthorized("this needs a token of scope flags:evaluate; `opsbook token create` makes one")
+    runtime = runtime_of(request)
+    if _is_admin_token(runtime, secret):
+        return _admin(request)
+    known = runtime.get(KnownTokens)
+    token = known.remembered(secret) or await within(_PATIENCE_SECONDS, known.find(secret))
+    if not any(token.identity.may(Role.VIEWER, scope) for scope in ("flags:evaluate", "flags:read")):
+        raise Forbidden("this needs the scope flags:evaluate or flags:read")
+    return token.identity
 
 
 async def session_identity(request: Request) -> Identity | None:
@@ -94,7 +116,7 @@ async def identify(request: Request) -> Identity | None:
         return None
 
 
-async def still_known(look_up: Callable[[], Awaitable[Identity | None]]) -> bool:
+async def still_known(look_up: Callable[[], Awaitable[object]]) -> bool:
     """Whether the reader of a long answer may read on; a database that does not answer ends nobody's."""
     try:
         return await look_up() is not None
@@ -170,16 +192,8 @@ def _is_admin_token(runtime: Runtime, secret: str) -> bool:
     return expected is not None and hmac.compare_digest(secret.encode(), expected.get_secret_value().encode())
 
 
-async def _token_identity(pool: Pool, caller: Identity, secret: str) -> Identity:
-    if not is_well_formed(secret):
-        raise Unauthorized("this is not a token of ours, or it was mistyped")
-    async with pool.connection() as connection:
-        row = await store.token_by_secret(connection, secret)
-        if row is None or row["revoked"] or row["expired"]:
-            why = "unknown" if row is None else "revoked" if row["revoked"] else "expired"
-            raise Unauthorized(f"this token is {why}; `opsbook token create` makes a new one")
-        await store.touch_token(connection, row["id"])
-    return _grown(caller, row["name"], "token", Role.parse(row["role"]), frozenset(row["scopes"]))
+def _admin(request: Request) -> Identity:
+    return _grown(visitor(request), "ADMIN_TOKEN", "admin_token", Role.ADMIN, frozenset({"*"}))
 
 
 def _grown(caller: Identity, name: str, kind: Kind, role: Role, scopes: frozenset[str]) -> Identity:
