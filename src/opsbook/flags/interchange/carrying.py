@@ -1,0 +1,207 @@
+"""Puts what was read from another system into the ops database: all of it, in one transaction, or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from opsbook.core.errors import Invalid
+from opsbook.core.postgres.connect import Connection
+from opsbook.flags import segment_store, store
+from opsbook.flags.approval.needed import ApprovalNeeded
+from opsbook.flags.interchange.interface import Bundle, LeftBehind
+from opsbook.flags.model import NAME_PATTERN, Flag
+from opsbook.flags.targeting.context import as_text
+from opsbook.flags.targeting.model import Constraint, Rule, Segment
+from opsbook.flags.targeting.operators import OPERATORS, BadValue
+
+_ALWAYS: Final = ("enabled", "rollout_percentage", "value_type", "rules", "variants", "prerequisites")
+"""What every format says of a flag; the rest is taken where it was said."""
+_WHERE_SAID: Final = ("description", "owner", "tags", "expires_at", "off_when_expired", "archived_at")
+_MOST_NAMED: Final = 5
+_NAMED_BY_GUARDED: Final = "the segment is as it was: a flag that asks for a second person names it"
+_NEEDS_APPROVAL: Final = "is as it was: changing it needs a second person; change it by itself and have that approved"
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What an import does, or would do."""
+
+    created: Sequence[str]
+    changed: Mapping[str, Sequence[str]]
+    """The fields that change, by flag."""
+    unchanged: Sequence[str]
+    segments: Sequence[str]
+    """Those that are created or changed."""
+    left_behind: Sequence[LeftBehind]
+
+
+async def carry_over(connection: Connection, bundle: Bundle) -> Carried:
+    """Create and change what a bundle says; flags and segments that it does not name stay as they are.
+
+    A kill switch is never taken back: what is killed here stays so, whatever a file remembers. What
+    needs a second person here is left behind.
+
+    Raises:
+        Invalid: Flags need each other in a circle.
+    """
+    # From here on nobody else writes: what is compared with is what is changed.
+    await store.take_turn(connection)
+    held = {flag.name: flag for flag in await store.list_flags(connection, archived=True)}
+    known_segments = {row["name"]: row for row in await segment_store.list_segments(connection)}
+    fitted = _Fitting(bundle, held.keys(), known_segments.keys()).fitted()
+    left = list(fitted.left_behind)
+    segments = await _carry_segments(connection, fitted.segments, known_segments, left)
+    created: list[str] = []
+    changed: dict[str, Sequence[str]] = {}
+    unchanged: list[str] = []
+    for flag in _parents_first(fitted.flags):
+        before = held.get(flag.name)
+        if before is None:
+            await store.create_flag(connection, flag.name, {**_fields(flag), "kill_switch": flag.kill_switch})
+            created.append(flag.name)
+        elif not (difference := _difference(before, flag)):
+            unchanged.append(flag.name)
+        elif await _made(connection, store.change_flag(connection, flag.name, difference)):
+            changed[flag.name] = [*difference]
+        else:
+            left.append(LeftBehind(flag.name, _NEEDS_APPROVAL))
+    return Carried(created, changed, unchanged, segments, left)
+
+
+async def _carry_segments(
+    connection: Connection,
+    segments: Iterable[Segment],
+    known: Mapping[str, Mapping[str, Any]],
+    left: list[LeftBehind],
+) -> Sequence[str]:
+    put: list[str] = []
+    for segment in segments:
+        if not _differs(segment, known.get(segment.name)):
+            continue
+        plain = msgspec.json.decode(msgspec.json.encode(segment.constraints))
+        putting = segment_store.put_segment(connection, segment.name, plain, segment.description or None)
+        if await _made(connection, putting):
+            put.append(segment.name)
+        else:
+            left.append(LeftBehind(segment.name, _NAMED_BY_GUARDED))
+    return put
+
+
+async def _made(connection: Connection, change: Awaitable[object]) -> bool:
+    """Make a change, or leave all as it is where the change needs a second person."""
+    try:
+        async with connection.transaction():
+            await change
+    except ApprovalNeeded:
+        return False
+    except psycopg.errors.CheckViolation as error:
+        if error.diag.constraint_name != "requires_approval":
+            raise
+        return False
+    return True
+
+
+class _Fitting:
+    """Leaves behind what the database would refuse, so that one odd flag does not hold up a thousand."""
+
+    def __init__(self, bundle: Bundle, flags: Collection[str], segments: Collection[str]) -> None:
+        self._bundle = bundle
+        self._left = list(bundle.left_behind)
+        self._flags = {*flags, *(flag.name for flag in bundle.flags if _is_name(flag.name))}
+        self._segments = set(segments)
+
+    def fitted(self) -> Bundle:
+        segments = [each for each in self._bundle.segments if self._accepts_segment(each)]
+        self._segments |= {each.name for each in segments}
+        flags = {flag.name: self._flag(flag) for flag in self._bundle.flags if self._accepts(flag)}
+        return Bundle([*flags.values()], segments, self._left)
+
+    def _accepts(self, flag: Flag) -> bool:
+        if not _is_name(flag.name):
+            self._leave(flag.name, "cannot be called that here; the flag is left out")
+            return False
+        return True
+
+    def _accepts_segment(self, segment: Segment) -> bool:
+        reason = "cannot be called that here" if not _is_name(segment.name) else _refusal(segment.constraints)
+        if reason:
+            self._leave(segment.name, f"the segment is left out: {reason}")
+        return not reason
+
+    def _flag(self, flag: Flag) -> Flag:
+        rules = [rule for rule in flag.rules if self._accepts_rule(flag, rule)]
+        missing = [each.flag for each in flag.prerequisites if each.flag not in self._flags]
+        if missing:
+            self._leave(flag.name, f"is off: it needs {', '.join(missing[:_MOST_NAMED])}, which does not exist")
+        return msgspec.structs.replace(
+            flag,
+            rules=rules,
+            enabled=flag.enabled and not missing,
+            prerequisites=[each for each in flag.prerequisites if each.flag in self._flags],
+        )
+
+    def _accepts_rule(self, flag: Flag, rule: Rule) -> bool:
+        missing = [name for name in rule.segments if name not in self._segments]
+        reason = f"there is no segment {missing[0]!r}" if missing else _refusal(rule.constraints)
+        if reason:
+            self._leave(flag.name, f"{f'rule {rule.name!r}' if rule.name else 'a rule'} is left out: {reason}")
+        return not reason
+
+    def _leave(self, flag: str, what: str) -> None:
+        self._left.append(LeftBehind(flag, what))
+
+
+def _is_name(name: str) -> bool:
+    return re.match(NAME_PATTERN, name) is not None
+
+
+def _refusal(constraints: Iterable[Constraint]) -> str | None:
+    """Why one of the constraints cannot be; None where all can."""
+    for constraint in constraints:
+        try:
+            values = [text for value in constraint.values if (text := as_text(value)) is not None]
+            OPERATORS[constraint.operator](values, constraint.case_insensitive)
+        except KeyError:
+            return f"there is no operator {constraint.operator!r}"
+        except BadValue as bad:
+            return f"{constraint.operator} {bad}"
+    return None
+
+
+def _parents_first(flags: Sequence[Flag]) -> Iterable[Flag]:
+    named = {flag.name: flag for flag in flags}
+    needs = {flag.name: [each.flag for each in flag.prerequisites if each.flag in named] for flag in flags}
+    try:
+        return [named[name] for name in TopologicalSorter(needs).static_order()]
+    except CycleError as error:
+        raise Invalid(f"these flags need each other: {' → '.join(error.args[1])}") from error
+
+
+def _fields(flag: Flag) -> dict[str, Any]:
+    plain, default = _plain(flag), _plain(Flag(name=flag.name))
+    said = [name for name in _WHERE_SAID if plain[name] != default[name]]
+    return {name: plain[name] for name in (*_ALWAYS, *said)}
+
+
+def _difference(before: Flag, flag: Flag) -> dict[str, Any]:
+    plain = _plain(before)
+    return {name: value for name, value in _fields(flag).items() if plain[name] != value}
+
+
+def _plain(flag: Flag) -> dict[str, Any]:
+    # As JSON has it, where a tuple is a list: so that two of the same content are equal.
+    return msgspec.json.decode(msgspec.json.encode(flag))
+
+
+def _differs(segment: Segment, held: Mapping[str, Any] | None) -> bool:
+    if held is None:
+        return True
+    same = msgspec.convert(held["constraints"], list[Constraint], strict=False) == list(segment.constraints)
+    return not same or bool(segment.description and segment.description != held["description"])
