@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+
+from procrastinate.exceptions import AlreadyEnqueued
 
 from opsbook.chapters import CHAPTERS
 from opsbook.core.jobs import job_app
@@ -20,5 +23,7 @@ async def _run(settings: Settings, names: tuple[str, ...]) -> None:
         chosen = [task for name, task in app.tasks.items() if name.rpartition(".")[2] in names]
         assert len(chosen) == len(names)
         for task in chosen:
-            await task.defer_async(timestamp=0)
+            # It may be queued already: of a worker that stopped just after its minute had come.
+            with suppress(AlreadyEnqueued):
+                await task.defer_async(timestamp=0)
         await app.run_worker_async(wait=False, install_signal_handlers=False, additional_context={"settings": settings})

@@ -16,6 +16,7 @@ from tests.upping import until
 from tests.working import run_tasks
 
 STOPS_WITHIN_SECONDS = 6
+HOUSEKEEPING = ("seal_audit", "make_partitions", "tidy")
 
 
 @pytest.fixture
@@ -49,8 +50,15 @@ def test_housekeeping_seals_the_audit_and_makes_its_months(
     database.execute("select audit('test', 'test', 'to be sealed', null, null)")
     superuser.execute(f"drop table {newest_month(database)}".encode())
     left = newest_month(database)
-    run_tasks(settings, "seal_audit", "make_partitions", "tidy")
-    assert database.execute("select status::text from procrastinate_jobs where status <> 'succeeded'").fetchall() == []
+    run_tasks(settings, *HOUSEKEEPING)
+    # A minute that turns meanwhile may leave more to do, of which none was asked for here.
+    done = dict(
+        database.execute("""
+        select distinct on (task_name) substring(task_name from '[^:.]+$'), status::text
+        from procrastinate_jobs where status <> 'todo' order by task_name, status = 'succeeded'
+    """).fetchall()
+    )
+    assert {name: done.get(name) for name in HOUSEKEEPING} == dict.fromkeys(HOUSEKEEPING, "succeeded")
     assert database.execute("select count(*) from security_audit_seals").fetchone() != (0,)
     assert newest_month(database) > left
 

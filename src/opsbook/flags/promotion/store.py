@@ -1,0 +1,91 @@
+"""Two ops databases at once: read both, change one, leave a record in each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from opsbook.core.access.identity import Identity
+from opsbook.core.audit import acting, record
+from opsbook.core.errors import Conflict, Invalid
+from opsbook.core.postgres.connect import Connection, connect
+from opsbook.core.queries import load_queries
+from opsbook.flags import segment_store
+from opsbook.flags import store as flags
+from opsbook.flags.promotion.plan import Environment, Step
+
+_QUERIES = load_queries("opsbook.flags.promotion")
+_FLAG_QUERIES = load_queries("opsbook.flags")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two environments, with a connection to each."""
+
+    here: Connection
+    there: Connection
+    source: Environment
+    target: Environment
+
+
+@asynccontextmanager
+async def pair(here_url: str, there_url: str) -> AsyncIterator[Pair]:
+    """Both environments as they are.
+
+    Raises:
+        Invalid: They are one and the same, or one of them is no ops database of this version.
+        Unavailable: One of them does not answer.
+    """
+    async with connect(here_url, "opsbook cli") as here, connect(there_url, "opsbook cli") as there:
+        source, one = await _environment(here)
+        target, other = await _environment(there)
+        if one == other:
+            raise Invalid(f"{source.place} is this environment itself")
+        yield Pair(here, there, source, target)
+
+
+async def promote(both: Pair, identity: Identity, steps: Sequence[Step], reason: str | None) -> None:
+    """Take the steps in the target that need no second person, in one transaction; both environments keep a record.
+
+    Raises:
+        Conflict: Somebody changed one of the flags or segments in between.
+    """
+    steps = [step for step in steps if not step.needs_approval]
+    because = f"promoted from {both.source.place}" + (f": {reason}" if reason else "")
+    async with acting(both.here, identity, reason) as here:
+        for step in steps:
+            after = {"to": both.target.place, "fields": dict(step.fields)}
+            await record(here, f"flag.promote_{step.kind}", step.kind, step.name, after=after)
+        # The target's transaction ends first: without it there is nothing to record here.
+        async with acting(both.there, identity, because) as there:
+            await there.execute(_FLAG_QUERIES["take_turn"])
+            for step in steps:
+                await (_put_flag(there, step) if step.kind == "flag" else _put_segment(there, step))
+
+
+async def _put_flag(connection: Connection, step: Step) -> None:
+    if step.held_revision is None:
+        await flags.create_flag(connection, step.name, step.fields)
+    else:
+        await flags.change_flag(connection, step.name, step.fields, expected_revision=step.held_revision)
+
+
+async def _put_segment(connection: Connection, step: Step) -> None:
+    row = await (await connection.execute(_QUERIES["segment_revision"], {"name": step.name})).fetchone()
+    if (row["revision"] if row else None) != step.held_revision:
+        raise Conflict(f"segment {step.name!r} was changed in between; look at it again and retry")
+    await segment_store.put_segment(connection, step.name, step.fields["constraints"], step.fields["description"])
+
+
+async def _environment(connection: Connection) -> tuple[Environment, str]:
+    info = connection.info
+    place = f"{info.host or 'localhost'}:{info.port}/{info.dbname}"
+    try:
+        row = await (await connection.execute(_QUERIES["environment"])).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        raise Invalid(f"{place} is no ops database; `opsbook serve` makes one of it") from error
+    assert row is not None
+    return Environment(place, row["flags"], row["segments"]), row["identity"]

@@ -1,0 +1,1 @@
+"""Which flags have had their day, and where the code still names them."""

@@ -1,0 +1,1 @@
+"""Change notices: signed JSON, posted by the worker to whoever wants to know."""
