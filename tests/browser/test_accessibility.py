@@ -13,6 +13,9 @@ from tests.browser.conftest import AXE, NewPage
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 360, "height": 780}
 PAGES = [
     *("/ops", "/ops/flags", "/ops/flags?state=killed", "/ops/flags/-/new", "/ops/flags/shown", "/ops/flags/shown/kill"),
+    *("/ops/flags/shown?key=u1&context=plan%3Dpro", "/ops/flags/shown/rules/new", "/ops/flags/shown/rules/1"),
+    *("/ops/flags/shown/variants", "/ops/flags/shown/prerequisites", "/ops/flags/shown/revisions/999999"),
+    *("/ops/flags/-/segments", "/ops/flags/-/new-segment", "/ops/flags/-/segments/staff"),
     *("/ops/flags/dead", "/ops/audit", "/ops/audit?q=nothing-has-this", "/ops/access", "/ops/access/password"),
     *("/ops/search?q=shown", "/ops/flags/never-was"),
 ]
@@ -22,7 +25,15 @@ PAGES = [
 def _flags(api: httpx.Client) -> None:
     flags = "/api/admin/feature-flags"
     fields = {"description": "On every page", "owner": "web", "tags": ["tag"], "rollout_percentage": 12.5}
-    api.post(flags, json={"name": "shown", "enabled": True, **fields})
+    api.post(flags, json={"name": "parent", "enabled": True})
+    staff = {"field": "email", "operator": "ends_with", "values": ["@example.org"]}
+    api.put("/api/admin/flag-segments/staff", json={"description": "Ours", "constraints": [staff]})
+    targeting = {
+        "rules": [{"name": "paying", "constraints": [staff], "segments": ["staff"], "percentage": 50}],
+        "variants": [{"name": "blue", "weight": 3, "overrides": [{"field": "plan", "values": ["pro"]}]}],
+        "prerequisites": [{"flag": "parent"}],
+    }
+    api.post(flags, json={"name": "shown", "enabled": True, **fields, **targeting})
     api.post(flags, json={"name": "shown", "rollout_percentage": 25, "reason": "going well"})
     api.post(flags, json={"name": "dead", "enabled": True, "kill_switch": True})
 

@@ -37,7 +37,7 @@ def test_a_flag_is_created_by_a_form(operator: Person, api: httpx.Client) -> Non
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *(("name", name) for name in ("", "a/b", "..", "🚩", "x" * 10_000, "-", "a b", "<script>", "a\0")),
+        *(("name", name) for name in ("", "a/b", "..", "a?b", "x" * 10_000, "a#b", "a b", "50%", "a\0")),
         *(("rollout_percentage", number) for number in ("", "-1", "100.01", "NaN", "1e1", "0.005", "Infinity", "१")),
         ("enabled", "perhaps"),
         ("tags", "t" * 51),

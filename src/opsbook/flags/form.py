@@ -9,12 +9,16 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from opsbook.core.errors import Invalid
-from opsbook.flags.fields import FlagFields, FlagInput
+from opsbook.flags.fields import FlagFields, FlagInput, SegmentFields
+from opsbook.flags.model import NAME_PATTERN
 
 Fields = TypeVar("Fields", bound=FlagFields)
 
 _SWITCHES = {"true": True, "false": False}
-_LABELS = {"name": "name", "rollout_percentage": "rollout", "expires_at": "expiry"}
+_LABELS = {"rollout_percentage": "rollout", "expires_at": "expiry"}
+_NAME_RULE = "a name has 1 to 200 characters, no blanks and no / ? # % \\, and begins with no dot"
+_LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
+"""What a browser sends of a date and time; our forms ask for it in UTC."""
 
 
 def read_change(form: Mapping[str, str]) -> FlagFields:
@@ -35,6 +39,34 @@ def read_new(form: Mapping[str, str]) -> FlagInput:
     return _validated(FlagInput, form)
 
 
+def read_segment(name: str, description: str, constraints: list[dict[str, Any]], reason: str) -> SegmentFields:
+    """A segment as a form gave it.
+
+    Raises:
+        Invalid: Its name or a value is malformed.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise Invalid(_NAME_RULE)
+    if not constraints:
+        raise Invalid("a segment needs a condition: with none it would be everybody")
+    try:
+        return SegmentFields(description=description, constraints=constraints, reason=reason or None)
+    except ValidationError as error:
+        raise Invalid("; ".join(_sentence(each) for each in error.errors())) from error
+
+
+def read_share(text: str) -> float:
+    """A percentage in steps of 0.01.
+
+    Raises:
+        Invalid: It is none.
+    """
+    value = _number(text)
+    if not isinstance(value, float) or value > 100 or value != round(value, 2):
+        raise Invalid("a percentage is a number from 0 to 100 in steps of 0.01")
+    return value
+
+
 def _validated(kind: type[Fields], form: Mapping[str, str]) -> Fields:
     known = {name: _value(name, text.strip()) for name, text in form.items() if name in kind.model_fields}
     try:
@@ -46,23 +78,30 @@ def _validated(kind: type[Fields], form: Mapping[str, str]) -> Fields:
 def _value(name: str, text: str) -> Any:
     """A form's text as the value that JSON would carry; what cannot be one is left for validation to refuse."""
     match name:
-        case "enabled" | "kill_switch":
-            return _SWITCHES.get(text, text)
+        case "enabled" | "kill_switch" | "off_when_expired":
+            value = _SWITCHES.get(text, text)
         case "rollout_percentage":
-            return float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,10})?", text) else text
+            value = _number(text)
         case "revision":
-            return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else text
+            value = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else text
         case "tags":
-            return list(dict.fromkeys(text.replace(",", " ").split()))
-        case "owner" | "expires_at" | "reason":
-            return text or None
+            value = list(dict.fromkeys(text.replace(",", " ").split()))
+        case "expires_at":
+            value = f"{text}Z" if _LOCAL_TIME.fullmatch(text) else text or None
+        case "owner" | "reason":
+            value = text or None
         case _:
-            return text
+            value = text
+    return value
+
+
+def _number(text: str) -> float | str:
+    return float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,10})?", text) else text
 
 
 def _sentence(problem: Any) -> str:
     field = str(problem["loc"][0]) if problem["loc"] else "form"
     if field == "name":
-        return "a name has 1 to 200 letters, digits, dots, dashes, underscores, colons or tildes"
+        return _NAME_RULE
     what = problem["msg"].removeprefix("Value error, ")
     return f"{_LABELS.get(field, field.replace('_', ' '))}: {what[:1].lower()}{what[1:]}"

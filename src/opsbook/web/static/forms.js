@@ -61,6 +61,10 @@ async function clicked(event) {
   if (copy) return navigator.clipboard.writeText(copy.dataset.copy).then(() => toast("Copied"));
   const theme = event.target.closest("[data-theme-toggle]");
   if (theme) return toggleTheme(event, theme);
+  const add = event.target.closest("[data-add]");
+  if (add) return addRow(event, add);
+  const drop = event.target.closest("[data-drop]");
+  if (drop) return dropRow(drop);
   const link = event.target.closest("a[data-dialog]");
   if (link && !event.metaKey && !event.ctrlKey) return openConfirmation(event, link);
   if (event.target.closest("[data-close]")) {
@@ -82,6 +86,31 @@ async function openConfirmation(event, link) {
   } catch {
     location.assign(link.href);
   }
+}
+
+/** One more row like the last, empty; without scripts the button asks the server for it. */
+function addRow(event, button) {
+  event.preventDefault();
+  const last = [...button.closest(".rows").querySelectorAll("[data-clone]")].at(-1);
+  const row = last.cloneNode(true);
+  empty(row);
+  last.after(row);
+  row.querySelector("input").focus();
+}
+
+/** Take a row out; the only one is emptied, since the next is made after it. */
+function dropRow(button) {
+  const row = button.closest("[data-clone]");
+  const rows = [...row.parentElement.querySelectorAll("[data-clone]")];
+  if (rows.length === 1) return empty(row);
+  const next = rows[rows.indexOf(row) + 1] ?? rows[rows.indexOf(row) - 1];
+  row.remove();
+  next.querySelector("input").focus();
+}
+
+function empty(row) {
+  for (const field of row.querySelectorAll("input, textarea")) field.value = field.dataset.keep ?? "";
+  for (const select of row.querySelectorAll("select")) select.selectedIndex = 0;
 }
 
 function toggleTheme(event, button) {
