@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from opsbook.flags.exposures.counting import Counts
 from opsbook.flags.sources.interface import Receiver, Source
 
 
@@ -20,6 +21,9 @@ class Scripted(Source):
             raise RuntimeError("can't start new thread")
 
     def stop(self) -> None:
+        pass
+
+    def report(self, counts: Counts) -> None:
         pass
 
     def forget_thread(self) -> None:

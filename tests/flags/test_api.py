@@ -71,7 +71,9 @@ def test_history_says_who_why_and_what(api: httpx.Client) -> None:
     "body",
     [
         {"name": "a/b"},
-        {"name": "🚀"},
+        {"name": "a b"},
+        {"name": ".."},
+        {"name": "a?b"},
         {"name": ""},
         {"name": "x" * 10_000},
         {"name": "ok", "rollout_percentage": -1},

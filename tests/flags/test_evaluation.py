@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsbook.flags.evaluation import BUCKETS, bucket, compile_flag, evaluate
+from opsbook.flags.evaluation import compile_flag
+from opsbook.flags.hashing import BUCKETS, bucket
 from opsbook.flags.model import Flag
+from tests.flags.kit import alone
 
 texts = st.text(st.characters(), max_size=50)  # surrogates and NUL among them
 names = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._:~-]{0,50}\Z")
@@ -46,13 +48,13 @@ def test_buckets_are_those_of_unleashs_client_specification(value: str, group: s
 def test_whole_percents_take_in_exactly_whom_unleash_takes_in(group: str, value: str, percentage: int) -> None:
     normalized = mmh3.hash(f"{group}:{value}".encode("utf-8", "surrogatepass"), 0, signed=False) % 100 + 1
     flag = Flag(name=group, enabled=True, rollout_percentage=percentage)
-    assert evaluate(compile_flag(flag), value).value is (normalized <= percentage)
+    assert alone(flag, value).value is (normalized <= percentage)
 
 
 @given(names, texts.filter(bool), percentages, percentages)
 def test_raising_a_percentage_takes_nobody_out(name: str, key: str, one: float, other: float) -> None:
     lower, higher = (
-        evaluate(compile_flag(Flag(name=name, enabled=True, rollout_percentage=percentage)), key).value
+        alone(Flag(name=name, enabled=True, rollout_percentage=percentage), key).value
         for percentage in sorted((one, other))
     )
     assert higher or not lower
@@ -62,7 +64,7 @@ def test_raising_a_percentage_takes_nobody_out(name: str, key: str, one: float, 
 def test_a_key_is_in_from_the_first_percentage_above_its_bucket(name: str, key: str) -> None:
     place = bucket(name, key)
     below, above = (
-        evaluate(compile_flag(Flag(name=name, enabled=True, rollout_percentage=hundredths / 100)), key).value
+        alone(Flag(name=name, enabled=True, rollout_percentage=hundredths / 100), key).value
         for hundredths in (place, place + 1)
     )
     assert (below, above) == (False, True)
@@ -71,7 +73,8 @@ def test_a_key_is_in_from_the_first_percentage_above_its_bucket(name: str, key: 
 @given(st.integers(0, 10_000))
 def test_every_hundredth_of_a_percent_is_one_bucket(hundredths: int) -> None:
     percentage = float(Decimal(hundredths) / 100)
-    assert compile_flag(Flag(name="f", enabled=True, rollout_percentage=percentage)).threshold == hundredths
+    arms = compile_flag(Flag(name="f", enabled=True, rollout_percentage=percentage)).arms
+    assert sum(arm.threshold for arm in arms) == hundredths
 
 
 def test_buckets_are_spread_evenly() -> None:
@@ -88,7 +91,7 @@ def test_two_flags_take_in_different_people() -> None:
 
 @given(flags, st.none() | texts)
 def test_an_evaluation_is_total_and_says_why(flag: Flag, key: str | None) -> None:
-    result = evaluate(compile_flag(flag), key)
+    result = alone(flag, key)
     assert result.variant == ("on" if result.value else "off")
     assert result.reason in {"STATIC", "SPLIT", "DISABLED", "ERROR"}
     assert (result.error_code is not None) == (result.reason == "ERROR")
@@ -100,10 +103,10 @@ def test_an_evaluation_is_total_and_says_why(flag: Flag, key: str | None) -> Non
 
 
 def test_a_partial_rollout_without_a_key_is_off_and_says_so() -> None:
-    result = evaluate(compile_flag(Flag(name="f", enabled=True, rollout_percentage=99.99)), None)
+    result = alone(Flag(name="f", enabled=True, rollout_percentage=99.99), None)
     assert (result.value, result.reason, result.error_code) == (False, "ERROR", "TARGETING_KEY_MISSING")
 
 
 def test_the_kill_switch_beats_everything_and_is_told() -> None:
-    result = evaluate(compile_flag(Flag(name="f", enabled=True, kill_switch=True)), "u1")
+    result = alone(Flag(name="f", enabled=True, kill_switch=True), "u1")
     assert (result.value, result.reason, result.metadata["killed"]) == (False, "DISABLED", True)

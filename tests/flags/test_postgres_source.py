@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from opsbook.core.postgres.cluster import EmbeddedPostgres
 from opsbook.flags import Flags, PostgresSource
 from tests.flags.helpers import create, follows, until
+from tests.flags.test_sql import DEEP_VALUE, HUGE_NUMBER
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,49 @@ def test_it_is_repaired_when_its_backend_is_killed(
         ).fetchall()
     assert killed
     follows(kit, database, "followed", within=2)
+
+
+POISON = (
+    "rules = jsonb_build_array(jsonb_build_object('percentage', 'x'))",
+    f"rules = '{HUGE_NUMBER}'",
+    f"variants = {DEEP_VALUE}",
+    "expires_at = '2026-01-01', off_when_expired = true, rules = '[[]]'",
+)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["changes", "whole"])
+@pytest.mark.parametrize("assignment", POISON, ids=["rules", "number", "depth", "shape"])
+def test_a_flag_that_nobody_can_read_is_off_and_holds_up_no_other(
+    kit: Flags, database: psycopg.Connection, ops_url: str, assignment: str, whole: bool
+) -> None:
+    create(database, "poisoned", rollout_percentage=99.99)
+    until(lambda: "poisoned" in kit.snapshot.flags, within=1)
+    database.execute("alter table feature_flags disable trigger check_targeting")
+    try:
+        database.execute(f"update feature_flags set {assignment} where name = 'poisoned'".encode())
+    finally:
+        database.execute("alter table feature_flags enable trigger check_targeting")
+    reader = Flags(PostgresSource(ops_url)) if whole else kit
+    assert reader.wait_until_ready(5)
+    follows(reader, database, "followed", within=1)
+    assert not reader.enabled("poisoned", "u1")
+    database.execute("delete from feature_flags where name = 'poisoned'")
+    follows(reader, database, "followed", within=1)
+    if whole:
+        reader.close()
+
+
+def test_a_segment_that_nobody_can_read_admits_nobody(kit: Flags, database: psycopg.Connection) -> None:
+    database.execute("insert into flag_segments (name) values ('garbled')")
+    create(database, "segmented", rollout_percentage=0, rules=Jsonb([{"segments": ["garbled"]}]))
+    until(lambda: kit.enabled("segmented"), within=1)
+    database.execute("alter table flag_segments disable trigger number_change")
+    try:
+        database.execute("update flag_segments set constraints = '[7]', revision = next_revision('flags')")
+    finally:
+        database.execute("alter table flag_segments enable trigger number_change")
+    until(lambda: not kit.enabled("segmented"), within=1)
+    follows(kit, database, "followed", within=1)
 
 
 def test_two_kits_of_one_service_share_a_file_and_two_services_do_not(ops_url: str) -> None:

@@ -15,6 +15,15 @@ from opsbook.flags import Flags, PostgresSource
 from tests.flags.helpers import create, psql, until
 
 ROWS = list[dict[str, object]]
+HUGE_NUMBER = '[{"constraints": [{"field": "a", "operator": "in", "values": [1e5000]}]}]'
+HUGE_VALUE = '[{"name": "a", "value": 1e400}]'
+DEEP_VALUE = (
+    "jsonb_build_array(jsonb_build_object('name', 'a', 'value', (repeat('[', 1500) || repeat(']', 1500))::jsonb))"
+)
+VAST_RULE = (
+    "jsonb_build_object('constraints', jsonb_build_array(jsonb_build_object('field', 'a', 'operator', 'in',"
+    " 'values', jsonb_build_array(repeat('x', 1100000)))))"
+)
 
 
 @pytest.fixture
@@ -111,8 +120,16 @@ def test_a_deletion_is_a_revision_too(database: psycopg.Connection) -> None:
         "update feature_flags set tags = array[null::text] where name = 'strict'",
         "update feature_flags set rules = '{}' where name = 'strict'",
         "update feature_flags set name = 'renamed' where name = 'strict'",
+        "update feature_flags set expires_at = 'infinity' where name = 'strict'",
+        "update feature_flags set expires_at = '20000-01-01' where name = 'strict'",
+        "update feature_flags set archived_at = '0044-03-15 BC' where name = 'strict'",
+        f"update feature_flags set rules = '{HUGE_NUMBER}' where name = 'strict'",
+        f"update feature_flags set value_type = 'object', variants = {DEEP_VALUE} where name = 'strict'",
+        f"update feature_flags set value_type = 'number', variants = '{HUGE_VALUE}' where name = 'strict'",
+        "insert into feature_flags (name) values (U&'a\\0085b')",
+        "insert into feature_flags (name) values (U&'a\\2003b')",
         "insert into feature_flags (name) values ('a/b')",
-        "insert into feature_flags (name) values ('🚀')",
+        "insert into feature_flags (name) values ('a b')",
         "insert into feature_flags (name) values ('')",
         "insert into feature_flags (name) values (E'a\\nb')",
         "insert into feature_flags (name) values (repeat('x', 10000))",
@@ -138,8 +155,26 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(
 def test_a_statement_with_one_bad_row_changes_none(ops_url: str, database: psycopg.Connection) -> None:
     before = newest(database)
     typed = psql(ops_url, "insert into feature_flags (name) values ('half.good'), ('half/bad');")
-    assert "a flag's name has 1 to 200 letters" in typed.stderr
+    assert "a flag's name has 1 to 200 characters" in typed.stderr
     assert newest(database) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into feature_flags (name, rules) values ('unfit', '[1]')",
+        f"insert into feature_flags (name, rules) values ('vast', jsonb_build_array({VAST_RULE}))",
+        "insert into flag_segments (name, constraints) values ('unfit', '[1]')",
+        f"insert into flag_segments (name, constraints) values ('vast', ({VAST_RULE}) -> 'constraints')",
+    ],
+)
+def test_what_is_new_is_checked_before_it_queues(ops_url: str, database: psycopg.Connection, statement: str) -> None:
+    """However much there is to check, nobody who kills a flag waits for it."""
+    database.execute("insert into feature_flags (name) values ('turn') on conflict do nothing")
+    with psycopg.connect(ops_url) as holder, psycopg.connect(ops_url, options="-c lock_timeout=2s") as writer:
+        holder.execute("update feature_flags set kill_switch = not kill_switch where name = 'turn'")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            writer.execute(statement.encode())
 
 
 def test_a_change_to_the_same_values_is_none(database: psycopg.Connection) -> None:
