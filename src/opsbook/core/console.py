@@ -105,7 +105,7 @@ def parse_duration(text: str) -> timedelta:
 def fail(error: OpsbookError) -> int:
     """Print an error as a person reads it; gives the exit code."""
     err.print(f"[red]{error.title}:[/red] ", end="")
-    err.print(str(error), markup=False)
+    err.print(str(error), markup=False, soft_wrap=True)
     return error.exit_code
 
 
