@@ -36,9 +36,9 @@ def process_and_address(ops_url: str, service_url: str) -> Iterator[tuple[subpro
         stderr=subprocess.DEVNULL,
     )
     yield process, f"http://127.0.0.1:{port}"
-    if process.poll() is None:
-        process.kill()
-    process.wait()
+    # Told, not killed: killed, it could not end its processes.
+    process.terminate()
+    process.wait(STOPS_WITHIN_SECONDS)
 
 
 def test_a_form_of_one_process_is_taken_by_the_other(
