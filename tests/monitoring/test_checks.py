@@ -138,7 +138,6 @@ async def test_a_worker_that_stopped_in_order_is_missed(databases: Databases) ->
             assert detail(here, "worker") == "no worker runs; start one with `opsbook worker`"
 
 
-@pytest.mark.skipif(REDIS_SERVER is None, reason="there is no redis-server here")
 async def test_redis_is_noticed_when_it_goes_and_comes_back(databases: Databases, tmp_path: Path) -> None:
     port = free_port()
     server = start_redis(port, tmp_path)
@@ -188,7 +187,7 @@ def free_port() -> int:
 
 
 def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    assert REDIS_SERVER is not None
+    assert REDIS_SERVER is not None, "`make test` brings a redis-server; REDIS_SERVER names one"
     command = [REDIS_SERVER, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
