@@ -47,7 +47,7 @@ function edited(event) {
   if (form?.matches("[data-filter]")) {
     clearTimeout(form.typing);
     form.typing = setTimeout(() => form.requestSubmit(), TYPING_MILLISECONDS);
-  } else if (field.name) {
+  } else if (field.name || field.dataset.mirror) {
     field.dataset.edited = "true";
   }
 }

@@ -1,4 +1,5 @@
 // A keyboard path to everything: / and ⌘K search, g and a letter goes, j and k walk rows, ? helps.
+import { isField } from "./page.js";
 import { open as openPalette } from "./palette.js";
 
 const SWITCH = "opsbook-letter-keys";
@@ -59,8 +60,4 @@ function walk(step) {
   row.querySelector("a, button, summary")?.focus();
   row.scrollIntoView({ block: "nearest" });
   return true;
-}
-
-function isField(element) {
-  return element.matches?.("input:not([type=checkbox], [type=radio], [type=range]), textarea, select");
 }

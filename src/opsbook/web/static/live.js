@@ -13,6 +13,7 @@ let source = null;
 export function start() {
   if (!document.body.dataset.liveUrl) return;
   document.addEventListener("visibilitychange", follow);
+  document.addEventListener("focusout", left);
   setInterval(tick, 1000);
   follow();
 }
@@ -64,7 +65,16 @@ async function refreshFrom(url, parts) {
   delete document.body.dataset.silent;
   for (const part of parts) {
     const fresh = page.getElementById(part.id);
-    if (fresh && part.isConnected) replace(part, fresh);
+    if (fresh && part.isConnected && !replace(part, fresh)) part.dataset.behind = "";
+  }
+}
+
+/** Catch up with what was held back while a person had the caret there. */
+function left(event) {
+  const part = event.target.closest?.("[data-behind]");
+  if (part && !part.contains(event.relatedTarget)) {
+    delete part.dataset.behind;
+    setTimeout(() => refreshFrom(address(part), [part]).catch(() => { document.body.dataset.silent = ""; }));
   }
 }
 

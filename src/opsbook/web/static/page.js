@@ -47,8 +47,16 @@ export function toast(text) {
   toast.timer = setTimeout(() => { place.textContent = ""; }, 4000);
 }
 
+/** Whether an element takes typed text or a choice, which a replacement would swallow. */
+export function isField(element) {
+  return element.matches?.("input:not([type=checkbox], [type=radio], [type=range]), textarea, select");
+}
+
+/** Busy from the moment a field has the caret, not only from the first letter: that letter would be lost. */
 function isBusy(element) {
-  return [...element.querySelectorAll("input, textarea, select")].some((field) => field.dataset.edited);
+  const focus = document.activeElement;
+  return (element.contains(focus) && isField(focus))
+    || [...element.querySelectorAll("input, textarea, select")].some((field) => field.dataset.edited);
 }
 
 function focusWithin(element) {
