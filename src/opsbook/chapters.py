@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from opsbook import access, database, flags, monitoring, runbook
+from opsbook import access, database, flags, monitoring, performance, runbook
 from opsbook.core.chapter import Chapter
 
 CHAPTERS: tuple[Chapter, ...] = (
     monitoring.CHAPTER,
     database.CHAPTER,
     flags.CHAPTER,
+    performance.CHAPTER,
     access.CHAPTER,
     runbook.CHAPTER,
 )
