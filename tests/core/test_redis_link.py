@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
-import redis.asyncio
+from redis.exceptions import NoScriptError
 
 from opsbook.core.redis_link import RedisAway, RedisLink
 from tests.redis_cluster import running_cluster
@@ -101,7 +101,7 @@ def test_an_error_of_the_data_is_no_reason_to_stop_asking(link: RedisLink) -> No
 
 
 def test_an_unknown_script_is_the_callers_to_send(link: RedisLink) -> None:
-    with pytest.raises(redis.exceptions.NoScriptError):
+    with pytest.raises(NoScriptError):
         link.call(lambda client: client.evalsha("0" * 40, 0))
     assert link.available
 
