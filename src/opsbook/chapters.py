@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from opsbook import access, database, flags, monitoring, performance, runbook
+from opsbook import access, database, debugging, flags, monitoring, performance, runbook
 from opsbook.core.chapter import Chapter
 
 CHAPTERS: tuple[Chapter, ...] = (
     monitoring.CHAPTER,
     database.CHAPTER,
     flags.CHAPTER,
+    debugging.CHAPTER,
     performance.CHAPTER,
     access.CHAPTER,
     runbook.CHAPTER,
