@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def event(**attributes: Any) -> Event:
     """The event with these attributes, received at `NOW`."""
-    return event_of(orjson.dumps(attributes))
+    return event_of(json.dumps(attributes).encode())
 
 
 def event_of(raw: bytes) -> Event:

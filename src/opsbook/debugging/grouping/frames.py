@@ -35,18 +35,19 @@ _FRAMEWORK: Final = re.compile(
 _NEVER_OURS: Final = re.compile(
     r"(?:^|/)node_modules/|^(?:node:|\[native code\]|<anonymous>$)|webpack/(?:bootstrap|runtime)|^[a-z-]+-extension://"
 )
-_ORIGIN: Final = re.compile(r"^[a-z][a-z0-9+.-]*:/{2,3}(?:[^/]*/)?")
+_ORIGIN: Final = re.compile(r"^[a-z][a-z0-9+.-]*:(?:///|//[^/]*/)")
 _QUERY: Final = re.compile(r"[?#].*$", re.DOTALL)
-_HASH: Final = re.compile(
+_CONTENT_HASH: Final = re.compile(
     r"""[.\-_~]
-        (?: [0-9a-f]{6,40}                                             # webpack, esbuild
-          | (?=[A-Za-z0-9_-]{0,9}[0-9A-Z_-])[A-Za-z0-9_-]{8,10} )      # Vite: base64
-        (?=\.|$)""",
+        (?: (?=[a-f]*[0-9])[0-9a-f]{6,40}                              # webpack, esbuild: hexadecimal
+          | (?=[A-Za-z_-]*[0-9]|(?:[a-z_-]*[A-Z]){3})[A-Za-z0-9_-]{8} ) # Vite, Rollup: base64
+        (?=\.)""",
     re.VERBOSE,
 )
 _NUMBERED_FILE: Final = re.compile(r"^\d+(?=\.)")
-_NOISE: Final = re.compile(
-    r"^(?:async |new |static |get |set )+|^(?:Object|Module|Array|exports|module\.exports|Window|window|global)\."
+_RELEASE_FOLDER: Final = re.compile(r"^(?:v?\d[\d.\-]*|(?=[a-f]*[0-9])[0-9a-f]{7,40})$")
+_DECORATION: Final = re.compile(
+    r"^(?:(?:async|new|static|get|set) )*(?:(?:Object|Module|Array|exports|module\.exports|Window|window|global)\.)?"
     r"| \[as [^\]]{0,100}\]$|<locals>\."
 )
 _COUNTER: Final = re.compile(r"\$\d+|#\d+|(?<=func)\d+|(?<=__)\d+|\d{4,}")
@@ -130,16 +131,16 @@ def _place(module: str | None, path: str | None, platform: str) -> str:
 def lasting_path(path: str) -> str:
     """The last two segments of a file's path or address, without origin, query and content hash."""
     plain = _QUERY.sub("", _ORIGIN.sub("", path.replace("\\", "/")))
-    *folders, name = [part for part in plain.split("/") if part and part not in {".", ".."}] or [""]
-    name = _NUMBERED_FILE.sub("#", _HASH.sub("", name))
+    *folders, name = [part for part in plain.split("/") if part not in {"", ".", ".."}] or [""]
+    name = _NUMBERED_FILE.sub("#", _CONTENT_HASH.sub("", name))
     folder = folders[-1] if folders else ""
-    return f"{folder}/{name}" if folder and not _HASH.search(f".{folder}") else name
+    return name if not folder or _RELEASE_FOLDER.match(folder) else f"{folder}/{name}"
 
 
 @lru_cache(_CACHED)
 def lasting_function(function: str) -> str:
     """A function's name without decorations and counters; empty for an anonymous one."""
-    name = _NOISE.sub("", function.strip())
+    name = _DECORATION.sub("", function.strip())
     name = _COUNTER.sub("#", name.removesuffix(".<anonymous>").removesuffix(".<computed>"))
     return "" if name.lower() in _ANONYMOUS else name
 

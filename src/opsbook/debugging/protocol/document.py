@@ -32,7 +32,9 @@ MOST_TEXT_BYTES: Final = 1024 * 1024
 """Of what is left: the size that Sentry itself accepts."""
 
 ELLIPSIS: Final = "..."
-_CUT: Final = "[deeper levels cut]"
+CUT: Final = "[deeper levels cut]"
+"""Stands where `MOST_DEPTH` was reached."""
+
 _NUL_ESCAPE: Final = rb"\u0000"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
@@ -54,27 +56,23 @@ def read_document(raw: bytes | memoryview) -> Document:
     raw = bytes(raw)
     if len(raw) > MOST_CHARACTERS and raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MOST_VALUES:
         raise TooLarge(f"the event has more than {MOST_VALUES:,} values; send less context with it")
-    value = _parsed(raw)
+    try:
+        value, is_sound = orjson.loads(raw), True
+    except orjson.JSONDecodeError:
+        value, is_sound = _repaired(raw), False
     if not isinstance(value, dict):
         raise Malformed("the event is not a JSON object")
     document = Document(cast("dict[str, Any]", value), b"")
-    if not _is_plain(document):
+    if not (is_sound and _is_plain(document)):
         _bound(document)
     if len(document.text) > MOST_TEXT_BYTES:
         raise TooLarge(f"the event is larger than {MOST_TEXT_BYTES:,} bytes even with its long strings cut")
     return document
 
 
-def _parsed(raw: bytes) -> object:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return _repaired(raw)
-
-
 def _repaired(raw: bytes) -> object:
     """What the standard library makes of it, which allows lone surrogates, NaN and control characters."""
-    text = _shallow(raw.decode("utf-8", "replace"))
+    text = _shallow(raw.decode("utf-8-sig", "replace"))
     try:
         return json.loads(text, strict=False, parse_int=_integer)
     except (ValueError, RecursionError) as error:
@@ -94,7 +92,7 @@ def _shallow(text: str) -> str:
         elif mark in "]}":
             depth -= 1
             if depth == MOST_DEPTH:
-                kept.append(f'"{_CUT}"')
+                kept.append(f'"{CUT}"')
                 start = token.end()
     if not kept:
         return text
@@ -151,8 +149,7 @@ def _bounded(value: Any, depth: int, notes: dict[str, Any]) -> Any:
         return _bounded_text(value, notes)
     if isinstance(value, dict | list):
         if depth >= MOST_DEPTH:
-            notes[""] = {"rem": [["!depth", "s"]]}
-            return _CUT
+            return CUT
         return _bounded_object(value, depth, notes) if isinstance(value, dict) else _bounded_list(value, depth, notes)
     if isinstance(value, float) and not math.isfinite(value):
         return None

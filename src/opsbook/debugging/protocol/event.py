@@ -70,7 +70,7 @@ class Frame(msgspec.Struct, gc=False):
 class Stacktrace(msgspec.Struct, gc=False):
     """Calls, outermost first."""
 
-    frames: Annotated[list[Frame], Meta(max_length=MOST_FRAMES)] = []
+    frames: Annotated[list[Frame], Meta(max_length=MOST_FRAMES)]
 
 
 class Mechanism(msgspec.Struct, gc=False):
@@ -181,7 +181,7 @@ def read_event(
 
 
 class _Exceptions(msgspec.Struct, gc=False):
-    values: Annotated[list[ExceptionValue], Meta(max_length=MOST_EXCEPTIONS)] = []
+    values: Annotated[list[ExceptionValue], Meta(max_length=MOST_EXCEPTIONS)]
 
 
 class _Thread(msgspec.Struct, gc=False):
@@ -191,11 +191,11 @@ class _Thread(msgspec.Struct, gc=False):
 
 
 class _Threads(msgspec.Struct, gc=False):
-    values: list[_Thread] = []
+    values: list[_Thread]
 
 
 class _Breadcrumbs(msgspec.Struct, gc=False):
-    values: Annotated[list[dict[str, Any]], Meta(max_length=MOST_BREADCRUMBS)] = []
+    values: Annotated[list[dict[str, Any]], Meta(max_length=MOST_BREADCRUMBS)]
 
 
 class _LogEntry(msgspec.Struct, gc=False):

@@ -151,7 +151,7 @@ def _each(fix: Fix, keep: Callable[[list[Any]], list[Any]]) -> Fix:
 
 
 def _listed(name: str, fix: Fix, keep: Callable[[list[Any]], list[Any]]) -> Fix:
-    """`{name: [...]}`, also where the list, or its only entry, was sent bare."""
+    """`{name: [...]}`, also where the list, or its only entry (known by its `type`), was sent bare."""
     fix_list = _each(fix, keep)
 
     def fix_all(value: Any) -> dict[str, Any] | None:
@@ -160,9 +160,9 @@ def _listed(name: str, fix: Fix, keep: Callable[[list[Any]], list[Any]]) -> Fix:
         fields = _object(value)
         if fields is None:
             return None
-        if name not in fields:
+        if "type" in fields and name not in fields:
             return {name: fix_list([fields])}
-        fields[name] = fix_list(fields[name]) or []
+        fields[name] = fix_list(fields.get(name)) or []
         return fields
 
     return fix_all

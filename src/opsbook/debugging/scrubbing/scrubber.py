@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -11,12 +12,14 @@ from opsbook.debugging.protocol.document import Document
 from opsbook.debugging.scrubbing.rules import KeyJudge, ScrubbingRules
 from opsbook.debugging.scrubbing.text import FILTERED, TextScrubber, is_card
 
-MOST_DEPTH: Final = 260
-"""Deeper than any document that was read; what lies below is filtered unseen."""
+MOST_DEPTH: Final = 100
+"""What lies deeper is filtered unseen."""
 
 SOURCE_KEYS: Final = frozenset({"context_line", "pre_context", "post_context"})
 """Where an event holds lines of source code."""
 
+_NAME: Final = re.compile(r"[\w.\[\]'\"-]{1,64}")
+_CONTAINERS: Final = (dict, list, tuple, Mapping)
 _LEAST_CARD: Final = 10**11
 _MOST_CARD: Final = 10**19
 _CACHED_KEYS: Final = 4_096
@@ -39,16 +42,19 @@ class Scrubber:
         """
         if not self._text.may_hold_secret(document.text):
             return False
-        document.value = self._scrubbed(document.value, 0)
+        document.value = self._scrubbed_container(document.value, 0, is_source=False)
         document.refresh()
         return True
 
     def scrub(self, value: Any) -> Any:
         """The value without its secrets: a copy as far as it had any. For dicts, lists and tuples of any nesting.
 
-        Objects of other types are kept, unless their repr holds a secret; then its scrubbed text takes their place.
+        Other objects are kept, unless their repr holds a secret; then its scrubbed text takes their
+        place. So it does for branches that JSON cannot hold, such as those that go round in circles.
         """
-        return self._scrubbed(value, 0) if self._is_suspicious(value) else value
+        if isinstance(value, _CONTAINERS):
+            return self._scrubbed_container(value, 0, is_source=False) if self._is_suspicious(value) else value
+        return self._scrubbed(value, 0)
 
     def scrub_text(self, text: str) -> str:
         """A text, such as a log message or a query string, without the secrets in it."""
@@ -56,46 +62,54 @@ class Scrubber:
 
     def _is_suspicious(self, value: Any) -> bool:
         try:
-            return self._text.may_hold_secret(orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS))
-        except (TypeError, ValueError):  # not to be serialised: surrogates, circles, huge numbers
+            return self._text.may_hold_secret(_serialised(value))
+        except (TypeError, ValueError):
             return True
 
     def _scrubbed(self, value: Any, depth: int, *, is_source: bool = False) -> Any:
         if isinstance(value, str):
             return self._text.scrub(value, is_source=is_source)
-        if isinstance(value, Mapping | list | tuple):
-            return self._scrubbed_container(value, depth, is_source=is_source) if depth <= MOST_DEPTH else FILTERED
         if value is None or isinstance(value, bool | float):
             return value
         if isinstance(value, int):
             return FILTERED if _LEAST_CARD <= value < _MOST_CARD and is_card(str(value)) else value
+        if isinstance(value, _CONTAINERS):
+            return self._scrubbed_branch(value, depth, is_source=is_source)
         shown = repr(value)
         scrubbed = self._text.scrub(shown)
         return value if scrubbed == shown else scrubbed
 
+    def _scrubbed_branch(self, value: Any, depth: int, *, is_source: bool) -> Any:
+        # A look at the text of a whole branch is cheaper than a walk through it.
+        try:
+            is_suspicious = self._text.may_hold_secret(_serialised(value))
+        except (TypeError, ValueError):
+            return self._text.scrub(repr(value))
+        if not is_suspicious:
+            return value
+        return self._scrubbed_container(value, depth, is_source=is_source) if depth < MOST_DEPTH else FILTERED
+
     def _scrubbed_container(self, value: Any, depth: int, *, is_source: bool) -> Any:
         if isinstance(value, Mapping):
-            entries = cast("Mapping[Any, Any]", value).items()
-            return {key: self._entry(str(key), child, depth, is_source=is_source) for key, child in entries}
-        scrubbed = self._pair(value, depth) or [self._child(child, depth, is_source=is_source) for child in value]
-        return tuple(scrubbed) if isinstance(value, tuple) else scrubbed
+            entries: dict[Any, Any] = {}
+            for key, child in cast("Mapping[Any, Any]", value).items():
+                name = str(key)
+                if self._is_secret(name):
+                    entries[key] = _filtered(child, depth)
+                else:
+                    entries[key] = self._scrubbed(child, depth + 1, is_source=is_source or name in SOURCE_KEYS)
+            return entries
+        if not is_source and self._is_secret_pair(value):
+            items = [value[0], FILTERED]
+        else:
+            items = [self._scrubbed(child, depth + 1, is_source=is_source) for child in value]
+        return tuple(items) if isinstance(value, tuple) else items
 
-    def _entry(self, key: str, child: Any, depth: int, *, is_source: bool) -> Any:
-        if self._is_secret(key):
-            return _filtered(child, depth)
-        return self._child(child, depth, is_source=is_source or key in SOURCE_KEYS)
-
-    def _pair(self, items: list[Any] | tuple[Any, ...], depth: int) -> list[Any] | None:
+    def _is_secret_pair(self, value: list[Any] | tuple[Any, ...]) -> bool:
         """Headers, cookies and form fields may come as pairs of a name and a value."""
-        if len(items) == 2 and isinstance(items[0], str) and isinstance(items[1], str) and self._is_secret(items[0]):
-            return [items[0], _filtered(items[1], depth)]
-        return None
-
-    def _child(self, child: Any, depth: int, *, is_source: bool) -> Any:
-        # A look at the text of a whole branch is cheaper than a walk through it.
-        if isinstance(child, dict | list | tuple) and not self._is_suspicious(child):
-            return child
-        return self._scrubbed(child, depth + 1, is_source=is_source)
+        if len(value) != 2 or not isinstance(value[0], str) or not isinstance(value[1], str):
+            return False
+        return bool(value[1]) and _NAME.fullmatch(value[0]) is not None and self._is_secret(value[0])
 
     def _is_secret(self, key: str) -> bool:
         known = self._judged.get(key)
@@ -104,6 +118,11 @@ class Scrubber:
                 self._judged.clear()
             known = self._judged[key] = self._judge.is_secret(key)
         return known
+
+
+def _serialised(value: Any) -> bytes:
+    """As JSON. Raises TypeError for circles, lone surrogates and numbers beyond 64 bits."""
+    return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS)
 
 
 def _filtered(value: Any, depth: int) -> Any:

@@ -42,7 +42,7 @@ class TextScrubber:
         Keys are sought in the text without its separators, so that `X-Api-Key` and `api_key` are one.
         """
         reduced = serialised.translate(_LOWER, _DROPPED)
-        return self._keys.search(reduced) is not None or self._hints.search(serialised) is not None
+        return bool(self._keys.Match(reduced) or self._hints.Match(serialised))
 
     def scrub(self, text: str, *, is_source: bool = False) -> str:
         """The text with each secret replaced; what stands around it stays. `is_source`: a line of code."""
@@ -92,6 +92,10 @@ def _parts(key: str) -> list[str]:
 
 
 def _over_bytes(alternatives: list[str]) -> Any:
+    """Something whose `Match` finds any of these; a set, since it answers at half the cost of a search."""
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
-    return re2.compile("|".join(f"(?:{alternative})" for alternative in alternatives).encode(), options)
+    compiled = re2.Set.SearchSet(options)
+    compiled.Add("|".join(f"(?:{alternative})" for alternative in alternatives).encode())
+    compiled.Compile()
+    return compiled
