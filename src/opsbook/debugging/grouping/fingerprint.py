@@ -16,7 +16,8 @@ import msgspec
 
 from opsbook.debugging.grouping.frames import FrameKey, calls
 from opsbook.debugging.grouping.variables import without_variables
-from opsbook.debugging.protocol.event import Event, ExceptionValue
+from opsbook.debugging.protocol.canonical import ExceptionValue
+from opsbook.debugging.protocol.event import Event
 
 VERSION: Final = 1
 """First byte of every fingerprint: a change of the rules below takes the next number, so that old

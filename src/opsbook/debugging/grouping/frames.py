@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from opsbook.debugging.protocol.event import Frame
+from opsbook.debugging.protocol.canonical import Frame
 
 MOST_CALLS: Final = 50
 """The innermost calls that count, repetitions taken out."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from opsbook.debugging.grouping.frames import innermost
-from opsbook.debugging.protocol.event import Event, Frame
+from opsbook.debugging.protocol.canonical import Frame
+from opsbook.debugging.protocol.event import Event
 
 TITLE_CHARACTERS: Final = 200
 CULPRIT_CHARACTERS: Final = 200

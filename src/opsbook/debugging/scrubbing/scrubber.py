@@ -15,6 +15,9 @@ from opsbook.debugging.scrubbing.text import FILTERED, TextScrubber, is_card
 MOST_DEPTH: Final = 100
 """What lies deeper is filtered unseen."""
 
+WIDE: Final = 8
+"""From so many entries on, each branch is looked at before it is walked."""
+
 SOURCE_KEYS: Final = frozenset({"context_line", "pre_context", "post_context"})
 """Where an event holds lines of source code."""
 
@@ -66,7 +69,7 @@ class Scrubber:
         except (TypeError, ValueError):
             return True
 
-    def _scrubbed(self, value: Any, depth: int, *, is_source: bool = False) -> Any:
+    def _scrubbed(self, value: Any, depth: int, *, is_source: bool = False, look_first: bool = False) -> Any:
         if isinstance(value, str):
             return self._text.scrub(value, is_source=is_source)
         if value is None or isinstance(value, bool | float):
@@ -74,22 +77,25 @@ class Scrubber:
         if isinstance(value, int):
             return FILTERED if _LEAST_CARD <= value < _MOST_CARD and is_card(str(value)) else value
         if isinstance(value, _CONTAINERS):
-            return self._scrubbed_branch(value, depth, is_source=is_source)
+            return self._scrubbed_branch(value, depth, is_source=is_source, look_first=look_first)
         shown = repr(value)
         scrubbed = self._text.scrub(shown)
         return value if scrubbed == shown else scrubbed
 
-    def _scrubbed_branch(self, value: Any, depth: int, *, is_source: bool) -> Any:
-        # A look at the text of a whole branch is cheaper than a walk through it.
-        try:
-            is_suspicious = self._text.may_hold_secret(_serialised(value))
-        except (TypeError, ValueError):
-            return self._text.scrub(repr(value))
-        if not is_suspicious:
-            return value
+    def _scrubbed_branch(self, value: Any, depth: int, *, is_source: bool, look_first: bool) -> Any:
+        if look_first:
+            try:
+                text = _serialised(value)
+            except (TypeError, ValueError):
+                return self._text.scrub(repr(value))
+            if not self._text.may_hold_secret(text):
+                return value
         return self._scrubbed_container(value, depth, is_source=is_source) if depth < MOST_DEPTH else FILTERED
 
     def _scrubbed_container(self, value: Any, depth: int, *, is_source: bool) -> Any:
+        # Among many branches few hold a secret, and a look at a branch's text is cheaper than a walk
+        # through it. The first level is always looked at: what cannot be serialised goes no deeper.
+        look_first = depth == 0 or len(value) >= WIDE
         if isinstance(value, Mapping):
             entries: dict[Any, Any] = {}
             for key, child in cast("Mapping[Any, Any]", value).items():
@@ -97,12 +103,13 @@ class Scrubber:
                 if self._is_secret(name):
                     entries[key] = _filtered(child, depth)
                 else:
-                    entries[key] = self._scrubbed(child, depth + 1, is_source=is_source or name in SOURCE_KEYS)
+                    source = is_source or name in SOURCE_KEYS
+                    entries[key] = self._scrubbed(child, depth + 1, is_source=source, look_first=look_first)
             return entries
         if not is_source and self._is_secret_pair(value):
             items = [value[0], FILTERED]
         else:
-            items = [self._scrubbed(child, depth + 1, is_source=is_source) for child in value]
+            items = [self._scrubbed(item, depth + 1, is_source=is_source, look_first=look_first) for item in value]
         return tuple(items) if isinstance(value, tuple) else items
 
     def _is_secret_pair(self, value: list[Any] | tuple[Any, ...]) -> bool:
