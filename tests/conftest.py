@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import hypothesis
 import psycopg
 import pytest
 from pydantic import AliasChoices
@@ -25,6 +26,10 @@ ADMIN_TOKEN = "admin-token-of-the-tests"
 MIGRATIONS = Path(__file__).parent.parent / "supabase" / "migrations"
 
 _numbers = itertools.count(1)
+
+# An example that a busy machine held up is no failure.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)
