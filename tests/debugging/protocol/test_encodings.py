@@ -92,6 +92,10 @@ def test_members_and_frames_may_follow_each_other() -> None:
     assert read("gzip", gzip.compress(b"one ") + gzip.compress(b"two")) == b"one two"
     frame = zstandard.ZstdCompressor().compress
     assert read("zstd", frame(b"one ") + frame(b"two")) == b"one two"
+    for name, member in (("gzip", gzip.compress(b"")), ("zstd", frame(b""))):
+        assert read(name, member * 100) == b""
+        with pytest.raises(Malformed, match="more than 100 pieces"):
+            read(name, member * 101)
     for name, compress in (("deflate", zlib.compress), ("br", brotli.compress)):
         with pytest.raises(Malformed):
             read(name, compress(b"one") + b"two")

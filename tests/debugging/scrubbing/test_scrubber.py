@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsbook.debugging.protocol.document import read_document
+from opsbook.debugging.protocol.event import read_event
 from opsbook.debugging.scrubbing import FILTERED, Scrubber, ScrubbingRules
-from tests.debugging.events import python_event
+from tests.debugging.events import NOW, python_event
 from tests.debugging.protocol.test_document import json_values
 
 SCRUBBER = Scrubber()
@@ -197,6 +198,28 @@ def test_a_secret_anywhere_in_an_event_is_found() -> None:
         assert SCRUBBER.scrub_document(document)
         assert b"s3cr3t-7" not in document.text
         assert FILTERED.encode() in document.text
+
+
+@pytest.mark.parametrize("params", [["s3cr3t-7"], "s3cr3t-7"])
+def test_a_secret_that_is_one_only_in_its_message(params: object) -> None:
+    sent = {"logentry": {"message": "login with password=%s failed", "params": params}}
+    document = read_document(orjson.dumps(sent))
+    read = read_event(document, received_at=NOW, scrub=SCRUBBER.scrub_document)
+    assert read.message == "login with password=[Filtered] failed"
+    assert orjson.loads(document.text)["logentry"]["formatted"] == read.message
+    assert b"s3cr3t-7" not in document.text
+
+
+@pytest.mark.parametrize(
+    "digits",
+    [
+        *("4111111111111111", "5555555555554444", "2223003122003222", "378282246310005", "30569309025904"),
+        *("3530111333300000", "6011111111111117", "6200000000000005", "5018000000000009"),
+    ],
+)
+def test_card_numbers(digits: str) -> None:
+    assert SCRUBBER.scrub_text(digits) == FILTERED
+    assert SCRUBBER.scrub_text(digits[:-1] + str((int(digits[-1]) + 1) % 10)) != FILTERED
 
 
 @given(json_values)

@@ -7,6 +7,7 @@ not name stays in the document, unread.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -22,11 +23,13 @@ from opsbook.debugging.protocol.limits import (
     MOST_FINGERPRINT_PARTS,
     MOST_FRAMES,
     MOST_TAGS,
+    MOST_THREADS,
     NAME_CHARACTERS,
     PATH_CHARACTERS,
     TAG_KEY_CHARACTERS,
     TAG_VALUE_CHARACTERS,
 )
+from opsbook.debugging.protocol.messages import fill_in
 from opsbook.debugging.protocol.normalise import fix_common_forms, normalise
 
 Name = Annotated[str, Meta(max_length=NAME_CHARACTERS)]
@@ -102,7 +105,7 @@ class Thread(msgspec.Struct, gc=False):
 class Threads(msgspec.Struct, gc=False):
     """All threads of a process."""
 
-    values: list[Thread]
+    values: Annotated[list[Thread], Meta(max_length=MOST_THREADS)]
 
 
 class Breadcrumbs(msgspec.Struct, gc=False):
@@ -183,10 +186,32 @@ class CanonicalEvent(msgspec.Struct, gc=False):
     sdk: Sdk | None = None
 
 
-def read_canonical(document: Document) -> CanonicalEvent:
-    """The event in a document, which is changed where it is not canonical. Raises `Malformed`."""
+Scrub = Callable[[Document], bool]
+"""Takes secrets out of a document; whether it changed anything."""
+
+
+def read_canonical(document: Document, scrub: Scrub) -> CanonicalEvent:
+    """The event in a document, which is changed where it is not canonical. Raises `Malformed`.
+
+    Scrubbing comes in between: after the log message was put together from parts that say nothing
+    alone, and before anything is read.
+    """
     if fix_common_forms(document.value):
         document.refresh()
+    event = _converted(document)
+    if event.logentry and _complete(event.logentry, document.value["logentry"]):
+        document.refresh()
+    if not scrub(document):
+        return event
+    scrubbed = _converted(document)
+    if event.logentry and scrubbed.logentry and scrubbed.logentry.formatted != event.logentry.formatted:
+        # The secret came from a parameter, which alone does not look like one.
+        document.value["logentry"].pop("params", None)
+        document.refresh()
+    return scrubbed
+
+
+def _converted(document: Document) -> CanonicalEvent:
     try:
         return msgspec.convert(document.value, CanonicalEvent)
     except msgspec.ValidationError:
@@ -196,3 +221,12 @@ def read_canonical(document: Document) -> CanonicalEvent:
         return msgspec.convert(document.value, CanonicalEvent)
     except msgspec.ValidationError as error:
         raise Malformed(f"the event does not have an event's form: {error}") from error
+
+
+def _complete(entry: LogEntry, written: dict[str, Any]) -> bool:
+    """Fill a template in; whether there was one to fill."""
+    if entry.formatted or not entry.message or not entry.params:
+        return False
+    entry.formatted = fill_in(entry.message, entry.params)[:MESSAGE_CHARACTERS]
+    written["formatted"] = entry.formatted
+    return True

@@ -22,6 +22,11 @@ ZSTD_WINDOW_BYTES: Final = 8 * 1024 * 1024
 """The window that RFC 8878 asks every decoder to support, and the largest that we allow."""
 
 
+MOST_MEMBERS: Final = 100
+"""How many gzip members or zstd frames one body may be made of. SDKs send one; a million empty ones
+fit into a body that is small enough, and each costs a new decoder."""
+
+
 class Decoder(Protocol):
     """One content coding, read incrementally."""
 
@@ -53,6 +58,7 @@ class Zlib:
         self._name = name
         self._state: _ZlibState | None = None
         self._start = b""
+        self._members = 1
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._state is None:
@@ -62,23 +68,27 @@ class Zlib:
                 return
             self._state = zlib.decompressobj(self._window_bits(data))
         state = self._state
-        while data:
-            if state.eof:
-                if self._name != "gzip":
-                    raise Malformed(f"there is data after the end of the {self._name} body")
-                state = self._state = zlib.decompressobj(self._window_bits(data))
-            try:
+        try:
+            while data:
+                if state.eof:
+                    state = self._state = self._next_member()
                 yield state.decompress(data, PIECE_BYTES)
-            except zlib.error as error:
-                raise _broken(self._name) from error
-            data = state.unused_data if state.eof else state.unconsumed_tail
-        # zlib may hold output back once its input is used up.
-        while not state.eof and (piece := state.decompress(b"", PIECE_BYTES)):
-            yield piece
+                data = state.unused_data if state.eof else state.unconsumed_tail
+            # zlib may hold output back once its input is used up.
+            while not state.eof and (piece := state.decompress(b"", PIECE_BYTES)):
+                yield piece
+        except zlib.error as error:
+            raise _broken(self._name) from error
 
     def finish(self) -> None:
         if self._state is None or not self._state.eof:
             raise _cut_short(self._name)
+
+    def _next_member(self) -> _ZlibState:
+        if self._name != "gzip":
+            raise Malformed(f"there is data after the end of the {self._name} body")
+        self._members = _one_more(self._members, self._name)
+        return zlib.decompressobj(16 + zlib.MAX_WBITS)
 
     def _window_bits(self, data: bytes) -> int:
         if self._name == "gzip":
@@ -116,7 +126,7 @@ class Zstd:
 
     def __init__(self) -> None:
         self._state = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES).decompressobj()
-        self._begun = False
+        self._frames = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), ZSTD_SLICE_BYTES):
@@ -126,17 +136,23 @@ class Zstd:
                 part = self._state.unused_data if self._state.eof else b""
 
     def _step(self, part: bytes) -> bytes:
-        if self._state.eof:
+        if self._state.eof or not self._frames:
+            self._frames = _one_more(self._frames, "zstd")
             self._state = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES).decompressobj()
-        self._begun = True
         try:
             return self._state.decompress(part)
         except zstandard.ZstdError as error:
             raise _broken("zstd") from error
 
     def finish(self) -> None:
-        if not self._begun or not self._state.eof:
+        if not self._frames or not self._state.eof:
             raise _cut_short("zstd")
+
+
+def _one_more(members: int, name: str) -> int:
+    if members >= MOST_MEMBERS:
+        raise Malformed(f"the {name} body is made of more than {MOST_MEMBERS} pieces; compress it in one")
+    return members + 1
 
 
 def _broken(name: str) -> Malformed:

@@ -15,13 +15,12 @@ from opsbook.debugging.protocol.canonical import (
     Frame,
     LogEntry,
     Request,
+    Scrub,
     Sdk,
     User,
     read_canonical,
 )
 from opsbook.debugging.protocol.document import Document
-from opsbook.debugging.protocol.limits import MESSAGE_CHARACTERS
-from opsbook.debugging.protocol.messages import fill_in
 from opsbook.debugging.protocol.times import correct, read_time
 
 DEFAULT_ENVIRONMENT: Final = "production"
@@ -75,14 +74,19 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_event(
-    document: Document, *, received_at: datetime, sent_at: datetime | None = None, event_id: str | None = None
+    document: Document,
+    *,
+    received_at: datetime,
+    sent_at: datetime | None = None,
+    event_id: str | None = None,
+    scrub: Scrub = lambda _: False,
 ) -> Event:
-    """The event in a document, which is brought into canonical form if it is not.
+    """The event in a document, which is brought into canonical form if it is not, and scrubbed.
 
     `sent_at` and `event_id` are those of the envelope; the event's own id goes first, and one that
     has neither gets a random one. Raises `Malformed` for what cannot be an event.
     """
-    canonical = read_canonical(document)
+    canonical = read_canonical(document, scrub)
     identifier = identifiers.event_id(canonical.event_id) or event_id
     uuid = identifiers.as_uuid(identifier) if identifier else uuid4()
     claimed_at = read_time(canonical.timestamp)
@@ -103,7 +107,7 @@ def read_event(
         server_name=canonical.server_name or None,
         user=canonical.user or User(),
         trace_id=_trace_id(canonical),
-        message=entry.formatted or fill_in(template or "", entry.params)[:MESSAGE_CHARACTERS],
+        message=entry.formatted or template or "",
         template=template,
         exceptions=tuple(canonical.exception.values) if canonical.exception else (),
         frames=_frames(canonical),

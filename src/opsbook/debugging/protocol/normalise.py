@@ -38,7 +38,6 @@ OLD_NAMES: Final = {
 }
 """Attribute names of the protocol's first versions."""
 
-
 WRAPPED: Final = ("breadcrumbs", "exception", "threads")
 """Attributes of the form `{"values": [...]}`; some SDKs send the bare list."""
 

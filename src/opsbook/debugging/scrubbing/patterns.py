@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -26,8 +27,19 @@ AUTHORIZATION: Final = r"(?i)\b((?:bearer|basic|digest|negotiate) +)[A-Za-z0-9._
 URL_CREDENTIALS: Final = r"(://[^\s/:@'\"<>]{0,100}:)[^\s/@'\"<>]{1,200}@"
 """The password in `scheme://user:password@host`, as connection strings have it (RFC 3986, 3.2.1)."""
 
-CARD: Final = r"\b(?:4|5[0-9]|2[2-7]|3[0-9]|6[0-9])(?:[ -]?[0-9]){11,17}\b"
-"""What may be a payment card: the first digits are those of the large networks (ISO/IEC 7812)."""
+CARD: Final = r"\b(?:4|5[0-9]|2[2-7]|3[0-9]|6[0-9])(?:[ -]?[0-9]){11,18}\b"
+"""What may be a payment card; its digits decide."""
+
+CARD_DIGITS: Final = re.compile(
+    r"""4[0-9]{12}(?:[0-9]{3}){0,2}                            # Visa
+      | (?:5[1-5]|2[2-7])[0-9]{14}                            # Mastercard
+      | 3[47][0-9]{13}                                        # American Express
+      | 3(?:0[0-5]|[689][0-9])[0-9]{11} | 35[0-9]{14}         # Diners Club, JCB
+      | 6(?:011|4[4-9][0-9]|5[0-9]{2}|2[0-9]{2})[0-9]{12,15}  # Discover, UnionPay
+      | (?:50|5[6-8]|6[37])[0-9]{14,17}                       # Maestro""",
+    re.VERBOSE,
+)
+"""First digits and lengths of the large networks (ISO/IEC 7812)."""
 
 EMAIL: Final = r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"
 IP_ADDRESS: Final = r"\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{1,4}\b"
@@ -63,6 +75,11 @@ def quoted_assignment(words: Iterable[str]) -> str:
 
 def _any_of(words: Iterable[str]) -> str:
     return "|".join(word.replace("-", "[_ -]?") for word in words)
+
+
+def is_card(digits: str) -> bool:
+    """Whether these are a payment card's digits, as far as its network and check digit say."""
+    return CARD_DIGITS.fullmatch(digits) is not None and passes_luhn(digits)
 
 
 def passes_luhn(digits: str) -> bool:

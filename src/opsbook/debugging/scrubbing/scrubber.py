@@ -9,8 +9,9 @@ from typing import Any, Final, cast
 import orjson
 
 from opsbook.debugging.protocol.document import Document
+from opsbook.debugging.scrubbing.patterns import is_card
 from opsbook.debugging.scrubbing.rules import KeyJudge, ScrubbingRules
-from opsbook.debugging.scrubbing.text import FILTERED, TextScrubber, is_card
+from opsbook.debugging.scrubbing.text import FILTERED, TextScrubber
 
 MOST_DEPTH: Final = 100
 """What lies deeper is filtered unseen."""

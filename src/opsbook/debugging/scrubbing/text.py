@@ -58,11 +58,6 @@ class TextScrubber:
         return _CARD.sub(_without_card, text)
 
 
-def is_card(digits: str) -> bool:
-    """Whether a number could be that of a payment card, by its first digits, length and check digit."""
-    return _CARD.fullmatch(digits) is not None and patterns.passes_luhn("".join(filter(str.isdecimal, digits)))
-
-
 _PRIVATE_KEY: Final = re2.compile(patterns.PRIVATE_KEY)
 _URL_CREDENTIALS: Final = re2.compile(patterns.URL_CREDENTIALS)
 _AUTHORIZATION: Final = re2.compile(patterns.AUTHORIZATION)
@@ -81,7 +76,7 @@ def _without_value(match: Any) -> str:
 
 def _without_card(match: Any) -> str:
     digits = "".join(filter(str.isdecimal, match[0]))
-    return FILTERED if patterns.passes_luhn(digits) else match[0]
+    return FILTERED if patterns.is_card(digits) else match[0]
 
 
 def _parts(key: str) -> list[str]:
