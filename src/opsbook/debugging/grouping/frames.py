@@ -20,11 +20,11 @@ LONGEST_LINE: Final = 120
 LONGEST_CYCLE: Final = 5
 """Recursion through up to so many functions counts once, however deep it went."""
 
-SHORTEST_NAME: Final = 2
-"""A name in browser code of so many characters was made by a minifier, and the next release gives it to another."""
+LONGEST_MINIFIED: Final = 2
+"""Characters of a name in a script that a minifier may have made; the next release gives it to another function."""
 
 SCRIPT_PLATFORMS: Final = {"javascript", "node"}
-_CACHED: Final = 4_096
+_CACHED: Final = 2_048
 _ANONYMOUS: Final = {"", "?", "<anonymous>", "anonymous", "(anonymous)", "<unknown>", "<lambda>", "lambda", "null"}
 
 _FRAMEWORK: Final = re.compile(
@@ -75,16 +75,6 @@ def calls(frames: Sequence[Frame], platform: str) -> list[FrameKey]:
     return keys[-MOST_CALLS:]
 
 
-def _add(keys: list[FrameKey], key: FrameKey) -> None:
-    """Add a call; one that recursion comes back to takes what lies between off again."""
-    recent = keys[-LONGEST_CYCLE:]
-    if key in recent:
-        keep = len(recent) - recent.index(key) - 1
-        del keys[len(keys) - keep :]
-    else:
-        keys.append(key)
-
-
 def innermost(frames: Sequence[Frame]) -> Frame | None:
     """The call of our own code nearest to the error, or the nearest of all."""
     return next((frame for frame in reversed(frames) if _is_ours(frame)), frames[-1] if frames else None)
@@ -111,7 +101,7 @@ def _is_never_ours(path: str) -> bool:
 def _key(frame: Frame, platform: str) -> FrameKey | None:
     place = _place(frame.module, frame.filename or frame.abs_path or frame.package, platform)
     function = lasting_function(frame.function or "")
-    if function and not (platform in SCRIPT_PLATFORMS and len(function) <= SHORTEST_NAME):
+    if function and not (platform in SCRIPT_PLATFORMS and len(function) <= LONGEST_MINIFIED):
         return FrameKey(f"{place} in {function}", is_telling=True)
     # Without a name, the line of source says which function it is.
     line = _source(frame.context_line)
@@ -143,6 +133,16 @@ def lasting_function(function: str) -> str:
     name = _DECORATION.sub("", function.strip())
     name = _COUNTER.sub("#", name.removesuffix(".<anonymous>").removesuffix(".<computed>"))
     return "" if name.lower() in _ANONYMOUS else name
+
+
+def _add(keys: list[FrameKey], key: FrameKey) -> None:
+    """Add a call; one that recursion comes back to takes what lies between off again."""
+    recent = keys[-LONGEST_CYCLE:]
+    if key in recent:
+        keep = len(recent) - recent.index(key) - 1
+        del keys[len(keys) - keep :]
+    else:
+        keys.append(key)
 
 
 def _source(line: str | None) -> str:

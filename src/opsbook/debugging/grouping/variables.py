@@ -36,11 +36,15 @@ _PATTERNS: Final = {
 _VARIABLE: Final = re.compile("|".join(_PATTERNS.values()))
 
 
-@lru_cache(1_024)
 def without_variables(message: str) -> str:
     """The message with each variable part replaced: `user <*> not found`.
 
     By one and the same mark, since ids change their kind: of eight hexadecimal digits, one in forty
     is a decimal number.
     """
-    return " ".join(_VARIABLE.sub(MARK, message[:LONGEST_MESSAGE]).split())
+    return _without_variables(message[:LONGEST_MESSAGE])
+
+
+@lru_cache(1_024)
+def _without_variables(message: str) -> str:
+    return " ".join(_VARIABLE.sub(MARK, message).split())
