@@ -87,7 +87,7 @@ def each(fix: Fix, keep: Keep) -> Fix:
     def fix_all(value: Any) -> list[Any] | None:
         if not isinstance(value, list):
             return None
-        fixed = [fix(entry) for entry in keep(cast("list[Any]", value)) if entry is not None]
+        fixed = map(fix, keep(cast("list[Any]", value)))
         return [entry for entry in fixed if entry is not None]
 
     return fix_all
