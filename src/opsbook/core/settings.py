@@ -97,6 +97,19 @@ class Settings(BaseSettings):
     repository: str | None = Field(
         None, validation_alias=AliasChoices("OPSBOOK_REPOSITORY"), description="Where backups live."
     )
+    errors_kept_days: int = Field(
+        30,
+        ge=1,
+        le=3650,
+        validation_alias=AliasChoices("OPSBOOK_ERRORS_KEPT_DAYS"),
+        description="How many days the events of errors are kept; issues and their counts stay.",
+    )
+    errors_full_per_hour: int = Field(
+        100,
+        ge=1,
+        validation_alias=AliasChoices("OPSBOOK_ERRORS_FULL_PER_HOUR"),
+        description="Events of one issue that are all kept within an hour; beyond, one in 10, 100 … is.",
+    )
     webhooks_to_loopback: bool = Field(
         False,
         validation_alias=AliasChoices("OPSBOOK_WEBHOOKS_TO_LOOPBACK"),

@@ -4,4 +4,9 @@ from __future__ import annotations
 
 from opsbook.core.chapter import Chapter
 
-CHAPTER = Chapter(name="debugging", title="Logging & Debugging")
+CHAPTER = Chapter(
+    name="debugging",
+    title="Logging & Debugging",
+    api="opsbook.debugging.routes:router",
+    running="opsbook.debugging.service:running",
+)

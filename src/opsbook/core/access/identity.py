@@ -21,6 +21,9 @@ Scope: TypeAlias = Literal[
     "audit:read",
     "access:*",
     "access:write",
+    "errors:*",
+    "errors:read",
+    "errors:write",
 ]
 """What a token may be narrowed to: everything, an area, or one thing in it.
 

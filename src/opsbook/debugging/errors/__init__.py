@@ -1,0 +1,1 @@
+"""Errors: events grouped into issues, kept, searched, and decided about."""

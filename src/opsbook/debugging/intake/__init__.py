@@ -1,0 +1,1 @@
+"""What SDKs send: received within bounds, checked, and committed in groups before it is acknowledged."""

@@ -1,0 +1,117 @@
+"""Reads a request's body within what the process has room for, and unpacks it.
+
+The body is gathered as it arrives, compressed, and unpacked when it is whole: a sender that
+trickles holds what it has sent, not what that unpacks to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from opsbook.debugging.intake.refusals import Busy
+from opsbook.debugging.protocol.encodings import BodyReader
+from opsbook.debugging.protocol.errors import Malformed, TooLarge
+
+T = TypeVar("T")
+
+MOST_BODY_BYTES: Final = 20 * 1024 * 1024
+"""Of an envelope, as it arrives and unpacked."""
+ROOM_BYTES: Final = 64 * 1024 * 1024
+"""For all bodies that one process is reading or working on."""
+READING_SECONDS: Final = 30.0
+INLINE_PACKED_BYTES: Final = 32 * 1024
+INLINE_BYTES: Final = 128 * 1024
+"""Up to here work on a body is done at once: it takes less than a few milliseconds, and a thread would slow it down."""
+THREADS: Final = 2
+"""So many large bodies are unpacked and worked on at once."""
+
+
+class Room:
+    """What one process holds of bodies, and the threads in which it works on large ones."""
+
+    def __init__(self) -> None:
+        self._held_bytes = 0
+        self._threads = ThreadPoolExecutor(THREADS, "opsbook-intake")
+
+    def close(self) -> None:
+        """Start nothing more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @asynccontextmanager
+    async def body_of(self, request: Request) -> AsyncIterator[bytes]:
+        """The request's body, unpacked, and room for it while the context lasts.
+
+        Raises:
+            TooLarge, UnsupportedEncoding: As `BodyReader`.
+            Malformed: Likewise, and where it does not arrive in time.
+            Busy: The process has no room for it.
+        """
+        encoding = request.headers.get("content-encoding")
+        reader = BodyReader(encoding, MOST_BODY_BYTES)
+        hold = _Hold(self)
+        try:
+            parts = await _gathered(request, hold)
+            is_small = hold.size_bytes <= (INLINE_PACKED_BYTES if encoding else INLINE_BYTES)
+            body = await self.work(lambda: _unpacked(reader, parts), is_small=is_small)
+            hold.take(len(body) - hold.size_bytes)
+            yield body
+        finally:
+            hold.take(-hold.size_bytes)
+
+    async def work(self, function: Callable[[], T], *, is_small: bool) -> T:
+        """The result of `function`: worked out here where it is a small thing, else in a thread."""
+        return function() if is_small else await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    def take(self, size_bytes: int) -> None:
+        """Raises `Busy` where there is no room for so many bytes more; fewer are always welcome."""
+        if size_bytes > 0 and self._held_bytes + size_bytes > ROOM_BYTES:
+            raise Busy
+        self._held_bytes += size_bytes
+
+
+class _Hold:
+    """What one request holds of the room."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.size_bytes = 0
+
+    def take(self, size_bytes: int) -> None:
+        self._room.take(size_bytes)
+        self.size_bytes += size_bytes
+
+
+async def _gathered(request: Request, hold: _Hold) -> Sequence[bytes]:
+    """The chunks of the body, as they came."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > MOST_BODY_BYTES):
+        raise _too_large()
+    parts: list[bytes] = []
+    try:
+        async with asyncio.timeout(READING_SECONDS):
+            async for chunk in request.stream():
+                hold.take(len(chunk))
+                if hold.size_bytes > MOST_BODY_BYTES:
+                    raise _too_large()
+                parts.append(chunk)
+    except TimeoutError as error:
+        raise Malformed(f"the body did not arrive within {READING_SECONDS:.0f} s") from error
+    except ClientDisconnect as error:
+        raise Malformed("the sender hung up before the body was whole") from error
+    return parts
+
+
+def _unpacked(reader: BodyReader, parts: Sequence[bytes]) -> bytes:
+    for part in parts:
+        reader.feed(part)
+    return reader.finish()
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"the body is larger than {MOST_BODY_BYTES:,} bytes; send less in one request")

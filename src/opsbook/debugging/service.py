@@ -1,0 +1,64 @@
+"""What the debugging chapter keeps alive in a server: the intake of what SDKs send."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from opsbook import __version__
+from opsbook.core.log import get_logger
+from opsbook.core.runtime import Runtime
+from opsbook.core.settings import Settings
+from opsbook.debugging.errors.attachments import AttachmentStore
+from opsbook.debugging.errors.feedback import FeedbackStore, UserReportStore
+from opsbook.debugging.errors.writing import EventStore
+from opsbook.debugging.intake.forwarding import Forwarder
+from opsbook.debugging.intake.items import register, stores
+from opsbook.debugging.intake.projects import Projects
+from opsbook.debugging.intake.quotas import Quotas
+from opsbook.debugging.intake.receiving import Receiver
+from opsbook.debugging.intake.writer import Writer
+from opsbook.debugging.protocol.authentication import Dsn, parse_dsn
+from opsbook.debugging.protocol.errors import Malformed
+from opsbook.debugging.scrubbing import Scrubber
+
+log = get_logger(__name__)
+
+
+@asynccontextmanager
+async def running(runtime: Runtime) -> AsyncIterator[None]:
+    """Receive what SDKs send while the server lives, and write what waits before it ends."""
+    register("event", EventStore(runtime.settings.errors_full_per_hour))
+    register("feedback", FeedbackStore())
+    register("user_report", UserReportStore())
+    register("attachment", AttachmentStore())
+    projects, quotas = Projects(runtime.bus), Quotas()
+    writer = Writer(runtime.pool, stores(), quotas)
+    receiver = Receiver(projects, quotas, writer, Scrubber(), stores(), lambda: datetime.now(UTC))
+    forwarder = Forwarder(_other_sentry(runtime.settings), f"opsbook/{__version__}", projects)
+    runtime.put(receiver)
+    runtime.put(forwarder)
+    runtime.bus.start()
+    await projects.load(runtime.pool)
+    writing, forwarding = asyncio.create_task(writer.run()), asyncio.create_task(forwarder.run())
+    try:
+        yield
+    finally:
+        projects.forget()
+        forwarding.cancel()
+        writer.close()
+        await writing
+        receiver.room.close()
+
+
+def _other_sentry(settings: Settings) -> Dsn | None:
+    """Where envelopes go on to; a DSN that is none is said so, and forwards nothing."""
+    if settings.sentry_dsn is None:
+        return None
+    try:
+        return parse_dsn(settings.sentry_dsn.get_secret_value())
+    except Malformed as error:
+        log.warning("sentry_dsn_unusable", error=str(error))
+        return None

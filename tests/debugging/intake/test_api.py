@@ -1,0 +1,163 @@
+"""What SDKs send, over HTTP: who may, what is kept before it is acknowledged, how refusals read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.debugging.sending import Sender, envelope, key_of, new_event
+
+Database = psycopg.Connection[Any]
+
+
+@pytest.fixture(scope="module")
+def sender(anonymous: httpx.Client, database: Database) -> Sender:
+    return Sender(anonymous, key_of(database))
+
+
+def events(database: Database, event_id: str) -> int:
+    row = database.execute("select count(*) from error_events where event_id = %s", [event_id]).fetchone()
+    assert row is not None
+    return row[0]
+
+
+@pytest.mark.parametrize("path", ["envelope/", "envelope"])
+def test_an_acknowledged_event_is_readable_at_once(sender: Sender, database: Database, path: str) -> None:
+    event = new_event()
+    answer = sender.post(envelope(("event", event)), path)
+    assert (answer.status_code, answer.json()) == (200, {"id": event["event_id"]})
+    assert events(database, event["event_id"]) == 1
+
+
+@pytest.mark.parametrize("path", ["store/", "store"])
+def test_an_event_may_come_without_envelope(sender: Sender, database: Database, path: str) -> None:
+    event = new_event()
+    answer = sender.post(json.dumps(event).encode(), path)
+    assert answer.json() == {"id": event["event_id"]}
+    assert events(database, event["event_id"]) == 1
+
+
+def test_a_compressed_body_is_unpacked(sender: Sender, database: Database) -> None:
+    event = new_event()
+    answer = sender.post(gzip.compress(envelope(("event", event))), **{"Content-Encoding": "gzip"})
+    assert answer.status_code == 200
+    assert events(database, event["event_id"]) == 1
+
+
+def test_an_event_sent_twice_is_kept_and_counted_once(sender: Sender, database: Database) -> None:
+    event = new_event("SentTwice")
+    assert [sender.send(("event", event)).status_code for _ in range(2)] == [200, 200]
+    assert events(database, event["event_id"]) == 1
+    assert database.execute("select events from error_issues where title like 'SentTwice%%'").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(("project", "key", "status"), [(1, "0" * 32, 403), (99, None, 403), (1, "no-key", 400)])
+def test_strangers_are_refused(
+    anonymous: httpx.Client, database: Database, project: int, key: str | None, status: int
+) -> None:
+    answer = Sender(anonymous, key or key_of(database), project).send(("event", new_event()))
+    assert answer.status_code == status
+    assert answer.json()["detail"]
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_without_a_key_nothing_is_taken(anonymous: httpx.Client) -> None:
+    assert anonymous.post("/api/1/envelope/", content=envelope(("event", new_event()))).status_code == 401
+
+
+def test_the_envelopes_dsn_is_a_key_and_must_not_contradict_another(
+    anonymous: httpx.Client, sender: Sender, database: Database
+) -> None:
+    event, key = new_event(), key_of(database)
+    body = envelope(("event", event), dsn=f"http://{key}@localhost/1")
+    assert anonymous.post("/api/1/envelope/", content=body).json() == {"id": event["event_id"]}
+    contradicting = envelope(("event", new_event()), dsn=f"http://{'f' * 32}@localhost/1")
+    assert sender.post(contradicting).status_code == 403
+
+
+def test_browsers_of_any_origin_may_send(anonymous: httpx.Client) -> None:
+    answer = anonymous.options("/api/1/envelope/", headers={"Origin": "https://shop.example"})
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "x-sentry-auth" in answer.headers["Access-Control-Allow-Headers"]
+
+
+def test_what_is_not_stored_is_counted(sender: Sender, database: Database) -> None:
+    discarded = {"discarded_events": [{"category": "error", "reason": "queue_overflow", "quantity": 7}]}
+    answer = sender.send(("session", {}), ("client_report", discarded), ("from_the_future", {}), ("event", new_event()))
+    assert answer.status_code == 200
+    rows = database.execute("select category, outcome, reason, items::int from error_item_counts").fetchall()
+    assert {
+        ("session", "counted", "session", 1),
+        ("error", "client_discard", "queue_overflow", 7),
+        ("default", "counted", "unknown", 1),
+    } <= set(rows)
+
+
+def test_a_bad_item_does_not_take_a_good_one_with_it(sender: Sender, database: Database) -> None:
+    event = new_event()
+    assert sender.send(("event", b"[]"), ("event", event)).status_code == 200
+    assert events(database, event["event_id"]) == 1
+    assert sender.send(("event", b"[]")).status_code == 400
+
+
+def test_an_attachment_and_a_report_stay_with_their_event(sender: Sender, database: Database) -> None:
+    event = new_event()
+    report = {"event_id": event["event_id"], "name": "Ada", "email": "ada@example.com", "comments": "It broke."}
+    items = [("event", event), ("attachment", b"\0\1\2"), ("user_report", report)]
+    assert sender.send(*items, event_id=event["event_id"]).status_code == 200
+    of = [event["event_id"]]
+    assert database.execute("select content from error_attachments where event_id = %s", of).fetchone() == (b"\0\1\2",)
+    assert database.execute("select name, message from error_feedback where event_id = %s", of).fetchone() == (
+        "Ada",
+        "It broke.",
+    )
+
+
+def test_secrets_are_taken_out_before_anything_is_kept(sender: Sender, database: Database) -> None:
+    event_id = sender.event("Leak", extra={"password": "hunter2hunter2"}, message="token=abcdefghijklmnop")
+    row = database.execute("select * from error_events where event_id = %s", [event_id]).fetchone()
+    assert row is not None
+    from opsbook.debugging.errors.rows import decompress
+
+    kept = str(row) + str(decompress(row[-2]))
+    assert "[Filtered]" in kept
+    assert "hunter2" not in kept
+
+
+def test_a_decompression_bomb_is_refused(sender: Sender) -> None:
+    bomb = gzip.compress(bytes(64 * 1024 * 1024))
+    assert sender.post(bomb, **{"Content-Encoding": "gzip"}).status_code == 413
+
+
+def test_a_disabled_key_is_refused_at_once(anonymous: httpx.Client, database: Database) -> None:
+    row = database.execute("insert into error_project_keys (project_id) values (1) returning public_key").fetchone()
+    assert row is not None
+    sender = Sender(anonymous, row[0])
+    from tests.flags.helpers import until
+
+    until(lambda: sender.send(("event", new_event())).status_code == 200, within=5)
+    database.execute("update error_project_keys set disabled_at = now() where public_key = %s", [row[0]])
+    until(lambda: sender.send(("event", new_event())).status_code == 403, within=5)
+
+
+def test_a_used_up_quota_tells_senders_to_hold_back(anonymous: httpx.Client, database: Database) -> None:
+    database.execute("insert into error_projects (id, name, events_per_hour) values (50, 'small', 3)")
+    row = database.execute("insert into error_project_keys (project_id) values (50) returning public_key").fetchone()
+    assert row is not None
+    sender = Sender(anonymous, row[0], 50)
+    from tests.flags.helpers import until
+
+    until(lambda: sender.send(("event", new_event())).status_code == 429, within=5)
+    answer = sender.send(("event", new_event()))
+    assert answer.headers["X-Sentry-Rate-Limits"].endswith(":error:project:quota")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 3600
+    assert database.execute("select count(*) from error_events where project_id = 50").fetchone() == (3,)
+    mixed = sender.send(("event", new_event()), ("session", {}))
+    assert mixed.status_code == 200
+    assert "X-Sentry-Rate-Limits" in mixed.headers
