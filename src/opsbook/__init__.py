@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from opsbook.core.http.body_limit import BodyLimit
     from opsbook.core.log import set_up_logging
+    from opsbook.core.log_context import set_user
     from opsbook.flags.client import Flags
     from opsbook.server import Opsbook, create_app, install
 
-__all__ = ["BodyLimit", "Flags", "Opsbook", "create_app", "install", "set_up_logging"]
+__all__ = ["BodyLimit", "Flags", "Opsbook", "create_app", "install", "set_up_logging", "set_user"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -24,6 +25,7 @@ _HOMES = {
     "create_app": "opsbook.server",
     "install": "opsbook.server",
     "set_up_logging": "opsbook.core.log",
+    "set_user": "opsbook.core.log_context",
 }
 
 

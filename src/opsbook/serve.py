@@ -57,8 +57,10 @@ def worker() -> None:
     from opsbook.chapters import CHAPTERS
     from opsbook.core.jobs import run_worker
     from opsbook.core.schema import prepare_ops_database
+    from opsbook.debugging import shipping_logs
 
     settings = load_settings()
     set_up_logging(settings.log_level)
     prepare_ops_database(settings, CHAPTERS)
-    asyncio.run(run_worker(settings, CHAPTERS))
+    with shipping_logs(settings):
+        asyncio.run(run_worker(settings, CHAPTERS))

@@ -30,12 +30,14 @@ from opsbook.core.http.context import RequestContext
 from opsbook.core.http.cross_origin import CrossOrigin
 from opsbook.core.http.paths import paths_of
 from opsbook.core.http.problems import install_problems
+from opsbook.core.http.request_log import RequestLog
 from opsbook.core.log import get_logger, set_up_logging
 from opsbook.core.postgres.connect import make_pool
 from opsbook.core.runtime import Runtime
 from opsbook.core.schema import prepare_ops_database
 from opsbook.core.settings import Settings, load_settings
 from opsbook.core.stopping import noticing_stop
+from opsbook.debugging import ProcessLogs
 from opsbook.flags import Flags, PostgresSource
 from opsbook.monitoring import HealthMonitor
 from opsbook.monitoring.threads import run_in_thread
@@ -63,6 +65,7 @@ class Opsbook:
         key = settings.secret_key.get_secret_value().encode() if settings.secret_key else secrets.token_bytes(32)
         self.runtime = Runtime(settings, CHAPTERS, make_pool(url, "opsbook"), Bus(url), key)
         self.flags = Flags(PostgresSource(url, self.runtime.bus), settings.home / "snapshots")
+        self.logs = ProcessLogs(settings, self.runtime.bus)
         self.health = HealthMonitor()
         self.health.ready_when("flags", lambda: self.flags.ready)
         if pool is not None:
@@ -88,6 +91,7 @@ class Opsbook:
         self.runtime.stopping = asyncio.Event()  # a new one for each run, which may be in another event loop
         async with AsyncExitStack() as stack:
             stack.enter_context(noticing_stop(self.runtime.stopping))
+            stack.enter_context(self.logs.running())
             preparing = asyncio.create_task(_prepared(self.runtime.settings))
             stack.callback(preparing.cancel)
             await asyncio.wait({preparing}, timeout=_PREPARATION_SECONDS)
@@ -167,7 +171,7 @@ class Front:
     """Pure ASGI: Opsbook's paths to Opsbook, all others to the service."""
 
     def __init__(self, app: ASGIApp, book: Opsbook) -> None:
-        self._service = app
+        self._service = RequestLog(app, ours=False)
         self._opsbook = book.app
         self._is_ours = paths_of(book.control_plane)
 

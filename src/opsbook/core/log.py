@@ -9,20 +9,38 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, cast
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TextIO, TypeAlias, cast
 
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 from structlog.types import EventDict, Processor, WrappedLogger
 
-_SHARED: list[Processor] = [
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-]
+from opsbook.core.log_context import CURRENT
 
-_AS_TEXT = structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+"""The names that LOG_LEVEL takes, the least severe first."""
+
+Scrub: TypeAlias = Callable[[Any], Any]
+"""Gives an event, or a text, without the secrets in it."""
+
+_ATTRIBUTES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "_logger", "_name"}
+"""What every record of the standard library has; whatever else one has was given as `extra`."""
+_GIVEN = "opsbook_event"
+_HEADING = ("timestamp", "level", "logger", "exc_info", "stack_info", "_record", "_from_structlog")
+
+
+class _Process:
+    """What holds for every line of this process."""
+
+    release: str | None = None
+    scrub: Scrub | None = None
+
+
+def describe_process(release: str | None, scrub: Scrub) -> None:
+    """Say which release this process runs, and what takes secrets out of its lines before they are written."""
+    _Process.release, _Process.scrub = release, scrub
 
 
 def get_logger(name: str) -> BoundLogger:
@@ -37,11 +55,10 @@ def get_logger(name: str) -> BoundLogger:
 
 def set_up_logging(level: str) -> None:
     """Send every log of this process, from `level` up, to standard error."""
-    # Plain tracebacks: richer ones print local variables, and with them passwords.
     renderers: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [_scrubbed, structlog.dev.ConsoleRenderer(exception_formatter=_scrubbed_traceback)]
         if sys.stderr.isatty()
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [structlog.processors.format_exc_info, _scrubbed, structlog.processors.JSONRenderer()]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -58,12 +75,58 @@ def set_up_logging(level: str) -> None:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
+def event_of(record: logging.LogRecord) -> dict[str, Any]:
+    """A record, of whatever logger, as its fields by name: its text is `event`, a traceback `exception`."""
+    given = record.msg if isinstance(record.msg, dict) else getattr(record, _GIVEN, None)
+    if given is None:
+        extra = {name: value for name, value in record.__dict__.items() if name not in _ATTRIBUTES}
+        given = _with_context(None, "", {"event": record.getMessage(), **extra, "exc_info": record.exc_info})
+    event = structlog.processors.format_exc_info(None, "", dict(cast("EventDict", given)))
+    return {name: value for name, value in event.items() if name not in _HEADING}
+
+
+def _with_context(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """What is known of the request, under what the line says itself."""
+    context = CURRENT.get()
+    known = {**structlog.contextvars.get_contextvars(), **(context.fields() if context else {})}
+    if _Process.release:
+        known["release"] = _Process.release
+    return {**known, **event} if known else event
+
+
 def _handed_over(logger: WrappedLogger, method: str, event: EventDict) -> Any:
     """As fields where our formatter takes them, as text where another one would print a dict."""
     ours = any(isinstance(handler.formatter, ProcessorFormatter) for handler in logging.getLogger().handlers)
     if ours:
         return ProcessorFormatter.wrap_for_formatter(logger, method, event)
+    whole = dict(event)
     exc_info = event.pop("exc_info", None)
     for field in ("timestamp", "level", "logger"):
         event.pop(field, None)
-    return (_AS_TEXT(logger, method, event),), {"exc_info": exc_info}
+    return (_AS_TEXT(logger, method, event),), {"exc_info": exc_info, "extra": {_GIVEN: whole}}
+
+
+def _scrubbed(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if _Process.scrub is None:
+        return event
+    # An exception is scrubbed as text, once it is one.
+    kept = {"exc_info": event.pop("exc_info")} if "exc_info" in event else {}
+    return {**_Process.scrub(event), **kept}
+
+
+def _scrubbed_traceback(
+    stream: TextIO, exc_info: tuple[type[BaseException], BaseException, TracebackType | None]
+) -> None:
+    # Plain: richer tracebacks print local variables, and with them passwords.
+    text = structlog.processors.format_exc_info(None, "", {"exc_info": exc_info})["exception"]
+    stream.write(text if _Process.scrub is None else _Process.scrub(text))
+
+
+_SHARED: list[Processor] = [
+    _with_context,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+_AS_TEXT = structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True)

@@ -57,6 +57,19 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", validation_alias=AliasChoices("LOG_LEVEL"), description="Least severe level that is logged."
     )
+    logs_kept_days: int = Field(
+        7,
+        ge=1,
+        le=3650,
+        validation_alias=AliasChoices("OPSBOOK_LOGS_KEPT_DAYS"),
+        description="How many days log lines are kept in the ops database.",
+    )
+    release: str | None = Field(
+        None,
+        max_length=200,
+        validation_alias=AliasChoices("OPSBOOK_RELEASE", "SENTRY_RELEASE", "VERCEL_GIT_COMMIT_SHA"),
+        description="Release that this process runs, as its log lines name it.",
+    )
     environment: str = Field(
         "development",
         validation_alias=AliasChoices("ENVIRONMENT"),

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from opsbook.core.chapter import Chapter
+from typing import TYPE_CHECKING, Any
+
+from opsbook.core.chapter import Chapter, Command
+
+if TYPE_CHECKING:
+    from opsbook.debugging.logs.process import ProcessLogs, shipping_logs
+
+__all__ = ["CHAPTER", "ProcessLogs", "shipping_logs"]
 
 CHAPTER = Chapter(
     name="debugging",
     title="Logging & Debugging",
+    commands={"logs": Command("opsbook.debugging.logs.commands:app", "Follow and search logs; change their level.")},
     api="opsbook.debugging.routes:router",
     running="opsbook.debugging.service:running",
+    jobs="opsbook.debugging.jobs:blueprint",
 )
+
+_HOMES = {"ProcessLogs": "opsbook.debugging.logs.process", "shipping_logs": "opsbook.debugging.logs.process"}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when used: listing the chapters must not cost a database driver.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -20,6 +20,7 @@ from opsbook.debugging.intake.projects import Projects
 from opsbook.debugging.intake.quotas import Quotas
 from opsbook.debugging.intake.receiving import Receiver
 from opsbook.debugging.intake.writer import Writer
+from opsbook.debugging.logs.streams import LogReaders
 from opsbook.debugging.protocol.authentication import Dsn, parse_dsn
 from opsbook.debugging.protocol.errors import Malformed
 from opsbook.debugging.scrubbing import Scrubber
@@ -39,6 +40,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     receiver = Receiver(projects, quotas, writer, Scrubber(), stores(), lambda: datetime.now(UTC))
     forwarder = Forwarder(_other_sentry(runtime.settings), f"opsbook/{__version__}", projects)
     runtime.put(receiver)
+    runtime.put(LogReaders())
     runtime.put(forwarder)
     runtime.bus.start()
     await projects.load(runtime.pool)

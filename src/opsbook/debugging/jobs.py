@@ -1,0 +1,12 @@
+"""What the worker does for the chapter."""
+
+from __future__ import annotations
+
+from procrastinate import Blueprint
+
+from opsbook.debugging.checkins.jobs import blueprint as check_ins
+from opsbook.debugging.logs.jobs import blueprint as logs
+
+blueprint = Blueprint()
+blueprint.add_tasks_from(logs, namespace="logs")
+blueprint.add_tasks_from(check_ins, namespace="check_ins")
