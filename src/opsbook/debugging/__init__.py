@@ -14,7 +14,11 @@ __all__ = ["CHAPTER", "ProcessLogs", "shipping_logs"]
 CHAPTER = Chapter(
     name="debugging",
     title="Logging & Debugging",
-    commands={"logs": Command("opsbook.debugging.logs.commands:app", "Follow and search logs; change their level.")},
+    commands={
+        "logs": Command("opsbook.debugging.logs.commands:app", "Follow and search logs; change their level."),
+        "check-in": Command("opsbook.debugging.checkins.commands:check_in", "Tell that a scheduled job has run."),
+        "check-ins": Command("opsbook.debugging.checkins.commands:app", "Whether scheduled jobs ran, and how."),
+    },
     api="opsbook.debugging.routes:router",
     running="opsbook.debugging.service:running",
     jobs="opsbook.debugging.jobs:blueprint",

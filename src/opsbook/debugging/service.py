@@ -11,6 +11,8 @@ from opsbook import __version__
 from opsbook.core.log import get_logger
 from opsbook.core.runtime import Runtime
 from opsbook.core.settings import Settings
+from opsbook.debugging.checkins.health import check_ins_in_health
+from opsbook.debugging.checkins.intake import CheckInStore
 from opsbook.debugging.errors.attachments import AttachmentStore
 from opsbook.debugging.errors.feedback import FeedbackStore, UserReportStore
 from opsbook.debugging.errors.writing import EventStore
@@ -35,6 +37,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     register("feedback", FeedbackStore())
     register("user_report", UserReportStore())
     register("attachment", AttachmentStore())
+    register("check_in", CheckInStore())
     projects, quotas = Projects(runtime.bus), Quotas()
     writer = Writer(runtime.pool, stores(), quotas)
     receiver = Receiver(projects, quotas, writer, Scrubber(), stores(), lambda: datetime.now(UTC))
@@ -46,7 +49,8 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     await projects.load(runtime.pool)
     writing, forwarding = asyncio.create_task(writer.run()), asyncio.create_task(forwarder.run())
     try:
-        yield
+        async with check_ins_in_health(runtime):
+            yield
     finally:
         projects.forget()
         forwarding.cancel()

@@ -109,6 +109,10 @@ class HealthMonitor:
         self._running = True
         for check in self._checks.values():
             self._begin(check)
+        await self.first_results()
+
+    async def first_results(self) -> None:
+        """Wait a moment for the results of checks that were added just now."""
         first = [asyncio.create_task(watch.first.wait()) for watch in self._watches.values()]
         if first:
             _, late = await asyncio.wait(first, timeout=FIRST_RESULTS_SECONDS)

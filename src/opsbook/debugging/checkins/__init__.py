@@ -1,0 +1,1 @@
+"""Check-ins: scheduled jobs that report their runs, and are missed when they do not."""
