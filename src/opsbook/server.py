@@ -8,7 +8,6 @@ else goes to the service, untouched by ours.
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -37,7 +36,7 @@ from opsbook.core.runtime import Runtime
 from opsbook.core.schema import prepare_ops_database
 from opsbook.core.settings import Settings, load_settings
 from opsbook.core.stopping import noticing_stop
-from opsbook.debugging import ProcessLogs
+from opsbook.debugging import Intake, ProcessLogs
 from opsbook.flags import Flags, PostgresSource
 from opsbook.monitoring import HealthMonitor
 from opsbook.monitoring.threads import run_in_thread
@@ -45,8 +44,6 @@ from opsbook.web.errors import install_error_pages
 from opsbook.web.pages import router as web_router
 
 _OPEN_TO_BROWSERS = ("/ofrep/",)
-_INTAKE = re.compile(r"/api/[0-9]+/(envelope|store)/?")
-"""Where SDKs send errors: thousands a second, larger than other requests, and bounded as they are unpacked."""
 _PREPARATION_SECONDS = 3.0
 """How long a start waits for the ops database; a service whose ops database is away must start all the same."""
 _SHORTEST_PAUSE_SECONDS = 0.5
@@ -74,7 +71,8 @@ class Opsbook:
         self.runtime.put(self.health)
         self.runtime.put(KnownTokens(self.runtime.pool, self.runtime.bus))
         self.control_plane = _control_plane(self.runtime)
-        self.app: ASGIApp = CrossOrigin(Intake(self.control_plane), _OPEN_TO_BROWSERS)
+        # Before the request log: a line for each error sent says less than the error, and would feed on itself.
+        self.app: ASGIApp = Intake(CrossOrigin(RequestContext(self.control_plane), _OPEN_TO_BROWSERS), self.runtime)
 
     def check(self, name: str, *, critical: bool = False) -> Callable[[Check], Check]:
         """A health check of one's own, as a decorator: a function, async or not, that raises when it is not well."""
@@ -152,21 +150,6 @@ def install(
     return book
 
 
-class Intake:
-    """Pure ASGI: what SDKs send straight to its routes, which bound it themselves; all else with a context.
-
-    A log line for each would be more than what it says, and a log that is shipped here would feed on itself.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._with_context = RequestContext(app)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_intake = scope["type"] == "http" and _INTAKE.fullmatch(scope["path"])
-        await (self._app if is_intake else self._with_context)(scope, receive, send)
-
-
 class Front:
     """Pure ASGI: Opsbook's paths to Opsbook, all others to the service."""
 
@@ -176,7 +159,7 @@ class Front:
         self._is_ours = paths_of(book.control_plane)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._is_ours(scope["path"]):
+        if scope["type"] == "http" and (self._is_ours(scope["path"]) or Intake.takes(scope["path"])):
             await self._opsbook(scope, receive, send)
             return
         await self._service(scope, receive, send)

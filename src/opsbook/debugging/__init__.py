@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from opsbook.core.chapter import Chapter, Command
 
 if TYPE_CHECKING:
+    from opsbook.debugging.intake.api import Intake
     from opsbook.debugging.logs.process import ProcessLogs, shipping_logs
 
-__all__ = ["CHAPTER", "ProcessLogs", "shipping_logs"]
+__all__ = ["CHAPTER", "Intake", "ProcessLogs", "shipping_logs"]
 
 CHAPTER = Chapter(
     name="debugging",
@@ -24,7 +25,11 @@ CHAPTER = Chapter(
     jobs="opsbook.debugging.jobs:blueprint",
 )
 
-_HOMES = {"ProcessLogs": "opsbook.debugging.logs.process", "shipping_logs": "opsbook.debugging.logs.process"}
+_HOMES = {
+    "Intake": "opsbook.debugging.intake.api",
+    "ProcessLogs": "opsbook.debugging.logs.process",
+    "shipping_logs": "opsbook.debugging.logs.process",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from opsbook.debugging.checkins.api import router as check_ins
-from opsbook.debugging.intake.api import router as intake
 from opsbook.debugging.logs.api import router as logs
 
 router = APIRouter()
-router.include_router(intake)
 router.include_router(check_ins)
 router.include_router(logs)

@@ -33,64 +33,72 @@ where not exists (
 )
 order by r.project_id, r.release
 on conflict do nothing
+returning project_id, release
 
 -- name: lock_issues
 -- Hold the issues that are about to be counted for.
 select from opsbook.error_issues where id = any (%(issues)s) order by id for update
 
--- name: add_people
--- Whom groups met for the first time; gives how many of them were new to each issue.
-with added as (
+-- name: count
+-- Add to everything that is counted of the events of a transaction: whom groups met, groups, trend lines, and the
+-- issues, of which those that were resolved or ignored may come back. Gives what each issue had in this hour before.
+with met as (
     insert into opsbook.error_group_people (group_id, person)
-    select a.group_id, a.person from unnest(%(groups)s::bigint[], %(people)s::bigint[]) as a (group_id, person)
-    order by a.group_id, a.person
+    select m.group_id, m.person
+    from unnest(%(people_groups)s::bigint[], %(people)s::bigint[]) as m (group_id, person)
+    order by m.group_id, m.person
     on conflict do nothing
     returning group_id, person
+),
+people as (
+    select g.issue_id, count(distinct met.person) as people
+    from met
+    join opsbook.error_groups g on g.id = met.group_id
+    where not exists (
+        select from opsbook.error_groups other
+        join opsbook.error_group_people earlier on earlier.group_id = other.id and earlier.person = met.person
+        where other.issue_id = g.issue_id and other.id <> g.id
+    )
+    group by g.issue_id
+),
+minutes as (
+    insert into opsbook.error_group_minutes as held (group_id, minute, events)
+    select t.group_id, t.minute, t.events
+    from unnest(%(minute_groups)s::bigint[], %(minutes)s::timestamptz[], %(minute_events)s::bigint[])
+        as t (group_id, minute, events)
+    order by t.group_id, t.minute
+    on conflict (group_id, minute) do update set events = held.events + excluded.events
+),
+added as (
+    update opsbook.error_groups g
+    set events = g.events + t.events,
+        first_seen = least(g.first_seen, t.first_seen),
+        last_seen = greatest(g.last_seen, t.last_seen)
+    from unnest(
+        %(groups)s::bigint[], %(events)s::bigint[], %(first_seen)s::timestamptz[], %(last_seen)s::timestamptz[],
+        %(releases)s::text[]
+    ) as t (id, events, first_seen, last_seen, release)
+    where g.id = t.id
+    returning g.issue_id, t.*
+),
+issues as (
+    select issue_id, sum(events) as events, min(first_seen) as first_seen, max(last_seen) as last_seen,
+        (array_agg(release order by last_seen desc) filter (where release is not null))[1] as release
+    from added
+    group by issue_id
 )
-select g.issue_id, count(distinct a.person) as people
-from added a
-join opsbook.error_groups g on g.id = a.group_id
-where not exists (
-    select from opsbook.error_groups other
-    join opsbook.error_group_people met on met.group_id = other.id and met.person = a.person
-    where other.issue_id = g.issue_id and other.id <> g.id
-)
-group by g.issue_id
-
--- name: count_groups
--- Add to the groups.
-update opsbook.error_groups g
-set events = g.events + t.events,
-    first_seen = least(g.first_seen, t.first_seen),
-    last_seen = greatest(g.last_seen, t.last_seen)
-from unnest(%(ids)s::bigint[], %(events)s::bigint[], %(first_seen)s::timestamptz[], %(last_seen)s::timestamptz[])
-    as t (id, events, first_seen, last_seen)
-where g.id = t.id
-
--- name: count_minutes
--- Add to the trend lines.
-insert into opsbook.error_group_minutes as held (group_id, minute, events)
-select t.group_id, t.minute, t.events
-from unnest(%(groups)s::bigint[], %(minutes)s::timestamptz[], %(events)s::bigint[]) as t (group_id, minute, events)
-order by t.group_id, t.minute
-on conflict (group_id, minute) do update set events = held.events + excluded.events
-
--- name: count_issues
--- Add to the issues; those that were resolved or ignored may come back. Gives what each had in this hour before.
 update opsbook.error_issues i
 set events = i.events + t.events,
-    people = i.people + t.people,
+    people = i.people + coalesce(p.people, 0),
     first_seen = least(i.first_seen, t.first_seen),
     last_seen = greatest(i.last_seen, t.last_seen),
     first_release = coalesce(i.first_release, t.release),
     last_release = coalesce(t.release, i.last_release),
     flood_hour = date_trunc('hour', now()),
     flood_events = t.events + case when i.flood_hour = date_trunc('hour', now()) then i.flood_events else 0 end
-from unnest(
-    %(ids)s::bigint[], %(events)s::bigint[], %(first_seen)s::timestamptz[], %(last_seen)s::timestamptz[],
-    %(releases)s::text[], %(people)s::bigint[]
-) as t (id, events, first_seen, last_seen, release, people)
-where i.id = t.id
+from issues t
+left join people p on p.issue_id = t.issue_id
+where i.id = t.issue_id
 returning i.id, i.flood_events - t.events as before
 
 -- name: copy_events

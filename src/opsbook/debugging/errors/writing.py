@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,7 @@ from opsbook.debugging.intake.items import Count, Counts, Origin
 from opsbook.debugging.intake.quotas import ERROR
 from opsbook.debugging.protocol.envelope import Item
 
+MOST_KNOWN_RELEASES: Final = 10_000
 _QUERIES: Final = load_queries("opsbook.debugging.errors")
 Key: TypeAlias = tuple[int, bytes]
 """A project and a fingerprint."""
@@ -38,6 +39,8 @@ class EventStore:
 
     def __init__(self, full_per_hour: int) -> None:
         self._full_per_hour = full_per_hour
+        self._releases: set[tuple[int, str]] = set()
+        """Known to be in the database."""
 
     def read(self, item: Item, origin: Origin) -> Sequence[EventRow]:
         row = read_row(
@@ -56,12 +59,24 @@ class EventStore:
         new = await _without_duplicates(connection, rows, counts)
         if not new:
             return
-        await _add_releases(connection, new)
+        await self._add_releases(connection, new)
         groups = await _groups_of(connection, new)
         placed = [(row, groups[row.project_id, row.hash]) for row in new]
         before = await _count(connection, placed)
         kept = _sampled(placed, before, self._full_per_hour)
         await _copy(connection, kept)
+
+    async def _add_releases(self, connection: Connection, rows: Sequence[EventRow]) -> None:
+        releases = {(row.project_id, row.release) for row in rows if row.release} - self._releases
+        if not releases:
+            return
+        keys = sorted(releases)
+        parameters = {"projects": [key[0] for key in keys], "releases": [key[1] for key in keys]}
+        added = await (await connection.execute(_QUERIES["add_releases"], parameters)).fetchall()
+        if len(self._releases) > MOST_KNOWN_RELEASES:
+            self._releases.clear()
+        # Not those that were just added: this transaction may yet fail.
+        self._releases |= releases - {(row["project_id"], row["release"]) for row in added}
 
 
 async def _without_duplicates(connection: Connection, rows: Sequence[EventRow], counts: Counts) -> list[EventRow]:
@@ -98,35 +113,30 @@ async def _new_group(connection: Connection, row: EventRow) -> Group:
     return Group(made["id"], made["issue_id"])
 
 
-async def _add_releases(connection: Connection, rows: Sequence[EventRow]) -> None:
-    releases = sorted({(row.project_id, row.release) for row in rows if row.release})
-    if releases:
-        parameters = {"projects": [key[0] for key in releases], "releases": [key[1] for key in releases]}
-        await connection.execute(_QUERIES["add_releases"], parameters)
-
-
 async def _count(connection: Connection, placed: Sequence[Placed]) -> Mapping[int, int]:
-    """Count the events for their issues and groups; gives how many each issue had in this hour before."""
-    issues, groups, minutes = _tallies(placed)
-    await connection.execute(_QUERIES["lock_issues"], {"issues": sorted(issues)})
-    people = sorted({(group.id, row.person) for row, group in placed if row.person is not None})
-    new_people = await _add_people(connection, people) if people else {}
-    await connection.execute(_QUERIES["count_groups"], _columns(groups))
-    await connection.execute(
-        _QUERIES["count_minutes"],
-        {
-            "groups": [key[0] for key in minutes],
-            "minutes": [key[1] for key in minutes],
-            "events": list(minutes.values()),
-        },
-    )
-    parameters = {**_columns(issues), "people": [new_people.get(issue, 0) for issue in issues]}
-    counted = await (await connection.execute(_QUERIES["count_issues"], parameters)).fetchall()
+    """Count the events for their groups and issues; gives how many each issue had in this hour before."""
+    await connection.execute(_QUERIES["lock_issues"], {"issues": sorted({group.issue_id for _, group in placed})})
+    groups = _tallies(placed)
+    minutes = Counter((group.id, row.received_at.replace(second=0, microsecond=0)) for row, group in placed)
+    people = {(group.id, row.person) for row, group in placed if row.person is not None}
+    parameters = {
+        "people_groups": [key[0] for key in people],
+        "people": [key[1] for key in people],
+        "minute_groups": [key[0] for key in minutes],
+        "minutes": [key[1] for key in minutes],
+        "minute_events": list(minutes.values()),
+        "groups": list(groups),
+        "events": [tally.events for tally in groups.values()],
+        "first_seen": [tally.first_seen for tally in groups.values()],
+        "last_seen": [tally.last_seen for tally in groups.values()],
+        "releases": [tally.release for tally in groups.values()],
+    }
+    counted = await (await connection.execute(_QUERIES["count"], parameters)).fetchall()
     return {row["id"]: row["before"] for row in counted}
 
 
 class _Tally(msgspec.Struct):
-    """What a transaction adds to an issue or a group."""
+    """What a transaction adds to a group."""
 
     events: int
     first_seen: datetime
@@ -140,36 +150,15 @@ class _Tally(msgspec.Struct):
             self.last_seen, self.release = row.occurred_at, row.release or self.release
 
 
-def _tallies(placed: Sequence[Placed]) -> tuple[dict[int, _Tally], dict[int, _Tally], Counter[tuple[int, datetime]]]:
-    """By issue, by group, and events by group and minute."""
-    issues: dict[int, _Tally] = {}
+def _tallies(placed: Sequence[Placed]) -> Mapping[int, _Tally]:
+    """By group."""
     groups: dict[int, _Tally] = {}
-    minutes: Counter[tuple[int, datetime]] = Counter()
     for row, group in placed:
-        for tallies, key in ((issues, group.issue_id), (groups, group.id)):
-            tally = tallies.get(key)
-            if tally is None:
-                tallies[key] = tally = _Tally(0, row.occurred_at, row.occurred_at, None)
-            tally.add(row)
-        minutes[group.id, row.received_at.replace(second=0, microsecond=0)] += 1
-    return issues, groups, minutes
-
-
-def _columns(tallies: Mapping[int, _Tally]) -> dict[str, list[Any]]:
-    return {
-        "ids": list(tallies),
-        "events": [tally.events for tally in tallies.values()],
-        "first_seen": [tally.first_seen for tally in tallies.values()],
-        "last_seen": [tally.last_seen for tally in tallies.values()],
-        "releases": [tally.release for tally in tallies.values()],
-    }
-
-
-async def _add_people(connection: Connection, people: Sequence[tuple[int, int]]) -> Mapping[int, int]:
-    """Note whom the groups met; gives how many of them each issue had not met before."""
-    groups, persons = zip(*people, strict=True)
-    added = await connection.execute(_QUERIES["add_people"], {"groups": list(groups), "people": list(persons)})
-    return {row["issue_id"]: row["people"] for row in await added.fetchall()}
+        tally = groups.get(group.id)
+        if tally is None:
+            groups[group.id] = tally = _Tally(0, row.occurred_at, row.occurred_at, None)
+        tally.add(row)
+    return groups
 
 
 def _sampled(placed: Sequence[Placed], before: Mapping[int, int], full: int) -> Iterable[tuple[EventRow, Group, int]]:

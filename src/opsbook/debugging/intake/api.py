@@ -1,21 +1,23 @@
 """HTTP of the intake: Sentry's envelope and store endpoints, answered as its Relay does.
 
-Plain Starlette routes: what asks here asks thousands of times a second.
+Pure ASGI in front of all other routes: what asks here asks thousands of times a second, and finding
+its way through the routes of every chapter would take longer than what it asks for.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import orjson
-from fastapi import APIRouter
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from opsbook.core.errors import OpsbookError
 from opsbook.core.log import get_logger
-from opsbook.core.runtime import runtime_of
+from opsbook.core.runtime import Runtime
 from opsbook.debugging.intake.forwarding import Forwarder
 from opsbook.debugging.intake.projects import Project
 from opsbook.debugging.intake.receiving import Receipt, Receiver
@@ -25,69 +27,68 @@ from opsbook.debugging.protocol.cross_origin import PREFLIGHT_HEADERS, RESPONSE_
 from opsbook.debugging.protocol.envelope import Envelope, Item, parse_envelope
 from opsbook.debugging.protocol.rate_limits import HEADER, RateLimit, render, retry_after
 
+PATH: Final = re.compile(r"/api/([0-9]{1,18})/(envelope|store)/?")
+"""A project's number is a bigint, so that a service keeps its own paths as far as possible."""
+
 log = get_logger(__name__)
 
-Read = Callable[[bytes], Envelope]
+
+class Intake:
+    """Answers the paths of the protocol; all others it leaves to `app`."""
+
+    def __init__(self, app: ASGIApp, runtime: Runtime) -> None:
+        self._app = app
+        self._runtime = runtime
+
+    @staticmethod
+    def takes(path: str) -> bool:
+        """Whether a path is one of the protocol's."""
+        return PATH.fullmatch(path) is not None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        if path is None:
+            await self._app(scope, receive, send)
+            return
+        response = await self._answer(Request(scope, receive), int(path[1]), _READERS[path[2]])
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request, project_id: int, read: Callable[[bytes], Envelope]) -> Response:
+        if request.method == "OPTIONS":
+            return Response(headers=PREFLIGHT_HEADERS)
+        if request.method != "POST":
+            return _response(405, {"detail": "this takes POST"})
+        try:
+            receipt = await self._receive(request, project_id, read)
+        except OpsbookError as refusal:
+            return _refused(refusal)
+        return _response(200, {"id": receipt.event_id} if receipt.event_id else {}, receipt.limits)
+
+    async def _receive(self, request: Request, project_id: int, read: Callable[[bytes], Envelope]) -> Receipt:
+        receiver = self._runtime.get(Receiver)
+        receiver.writer.check()
+        project = None
+        if "x-sentry-auth" in request.headers or "sentry_key" in request.url.query:
+            project = _authenticated(request, receiver, project_id, None)  # before a stranger's body is read
+        async with receiver.room.body_of(request) as body:
+            envelope = read(body)
+            if project is None or envelope.dsn is not None:
+                project = _authenticated(request, receiver, project_id, envelope.dsn)
+            address = request.client.host if request.client else None
+            receipt = await receiver.receive(project, envelope, address, len(body))
+            self._runtime.get(Forwarder).forward(envelope, body)
+            return receipt
 
 
-class ProjectConvertor(Convertor[int]):
-    """A project's number in a path: no more digits than a bigint holds, so that a service keeps its own paths."""
-
-    regex = "[0-9]{1,18}"
-
-    def convert(self, value: str) -> int:
-        return int(value)
-
-    def to_string(self, value: int) -> str:
-        return str(value)
+def _event_alone(body: bytes) -> Envelope:
+    """What SDKs sent to `store`, before there were envelopes."""
+    return Envelope((Item("event", memoryview(body)),))
 
 
-register_url_convertor("project", ProjectConvertor())
+_READERS: Final = {"envelope": parse_envelope, "store": _event_alone}
 
 
-async def envelope(request: Request) -> Response:
-    """POST /api/{project}/envelope/"""
-    return await _answer(request, parse_envelope)
-
-
-async def store(request: Request) -> Response:
-    """POST /api/{project}/store/: an event alone, as SDKs sent it before there were envelopes."""
-    return await _answer(request, lambda body: Envelope((Item("event", memoryview(body)),)))
-
-
-router = APIRouter()
-for name, endpoint in (("envelope", envelope), ("store", store)):
-    for slash in ("/", ""):
-        router.add_route(
-            f"/api/{{project:project}}/{name}{slash}", endpoint, ["POST", "OPTIONS"], include_in_schema=False
-        )
-
-
-async def _answer(request: Request, read: Read) -> Response:
-    if request.method == "OPTIONS":
-        return Response(headers=PREFLIGHT_HEADERS)
-    try:
-        return _kept(await _receive(request, read))
-    except OpsbookError as refusal:
-        return _refused(refusal)
-
-
-async def _receive(request: Request, read: Read) -> Receipt:
-    receiver = runtime_of(request).get(Receiver)
-    if "sentry" in f"{request.headers.get('x-sentry-auth', '')}{request.url.query}".lower():
-        _authenticated(request, receiver, None)  # before a stranger's body is read
-    receiver.writer.check()
-    async with receiver.room.body_of(request) as body:
-        envelope = read(body)
-        project = _authenticated(request, receiver, envelope.dsn)
-        address = request.client.host if request.client else None
-        receipt = await receiver.receive(project, envelope, address, len(body))
-        runtime_of(request).get(Forwarder).forward(envelope, body)
-        return receipt
-
-
-def _authenticated(request: Request, receiver: Receiver, dsn: str | None) -> Project:
-    project_id: int = request.path_params["project"]
+def _authenticated(request: Request, receiver: Receiver, project_id: int, dsn: str | None) -> Project:
     credentials = read_credentials(
         project=str(project_id),
         sentry_header=request.headers.get("x-sentry-auth"),
@@ -98,11 +99,6 @@ def _authenticated(request: Request, receiver: Receiver, dsn: str | None) -> Pro
     return receiver.projects.find(project_id, credentials.key)
 
 
-def _kept(receipt: Receipt) -> Response:
-    body = {"id": receipt.event_id} if receipt.event_id else {}
-    return _response(200, body, receipt.limits)
-
-
 def _refused(refusal: OpsbookError) -> Response:
     limits = (refusal.limit,) if isinstance(refusal, Away | Busy | QuotaUsedUp) else ()
     if refusal.status >= 500:
@@ -110,7 +106,7 @@ def _refused(refusal: OpsbookError) -> Response:
     return _response(refusal.status, {"detail": str(refusal)}, limits)
 
 
-def _response(status: int, body: object, limits: Sequence[RateLimit]) -> Response:
+def _response(status: int, body: object, limits: Sequence[RateLimit] = ()) -> Response:
     headers = dict(RESPONSE_HEADERS)
     if limits:
         headers[HEADER] = render(limits)

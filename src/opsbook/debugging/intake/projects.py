@@ -42,6 +42,7 @@ class Projects:
 
     def __init__(self, bus: Bus) -> None:
         self._by_key: Mapping[str, Project] | None = None
+        self._with_quota: frozenset[int] = frozenset()
         self.forget = bus.subscribe(TOPIC, self._read)
 
     def find(self, project_id: int, key: str) -> Project:
@@ -64,6 +65,10 @@ class Projects:
         """Whether a DSN with this key leads here."""
         return self._by_key is not None and key in self._by_key
 
+    def has_quota(self, project_id: int) -> bool:
+        """Whether the project may send only so many events."""
+        return project_id in self._with_quota
+
     async def load(self, pool: Pool) -> None:
         """Read the keys now, at the start; where the database is away, the bus brings them once it is back."""
         try:
@@ -79,4 +84,6 @@ class Projects:
         self._take(connection.cursor(row_factory=class_row(Project)).execute(_QUERIES["keys"]).fetchall())
 
     def _take(self, projects: Sequence[Project]) -> None:
+        limited = (p.project_id for p in projects if p.events_per_minute is not None or p.events_per_hour is not None)
+        self._with_quota = frozenset(limited)
         self._by_key = MappingProxyType({project.public_key: project for project in projects})

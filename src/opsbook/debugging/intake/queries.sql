@@ -24,7 +24,6 @@ select u.project_id, period, date_trunc(period, now()), u.events
 from unnest(%(projects)s::bigint[], %(events)s::bigint[]) as u (project_id, events)
 join opsbook.error_projects p on p.id = u.project_id
 cross join unnest('{minute,hour}'::text[]) as period
-where p.events_per_minute is not null or p.events_per_hour is not null
 order by u.project_id, period
 on conflict (project_id, period) do update
 set began_at = greatest(held.began_at, excluded.began_at),

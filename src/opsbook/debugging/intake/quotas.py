@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from opsbook.debugging.intake.projects import Project
+from opsbook.debugging.intake.projects import Project, Projects
 from opsbook.debugging.intake.refusals import QuotaUsedUp
 from opsbook.debugging.protocol.rate_limits import RateLimit
 
@@ -34,8 +34,13 @@ class Use(msgspec.Struct, frozen=True):
 class Quotas:
     """What projects have used, as this process last saw it."""
 
-    def __init__(self) -> None:
+    def __init__(self, projects: Projects) -> None:
+        self._projects = projects
         self._used: dict[tuple[int, Period], Use] = {}
+
+    def limits(self, project_id: int) -> bool:
+        """Whether the project has a quota."""
+        return self._projects.has_quota(project_id)
 
     def learn(self, uses: Iterable[Use]) -> None:
         """Take note of what the database counted."""

@@ -191,9 +191,20 @@ class Writer:
                     rows = [row for submission in batch for row in submission.rows.get(kind, ())]
                     if rows:
                         await store.write(connection, rows, counts)
-                uses = await _use_quotas(connection, counts)
+                uses = await self._use_quotas(connection, counts)
                 await _add_counts(connection, counts)
             self._quotas.learn(uses)
+
+    async def _use_quotas(self, connection: Connection, counts: Counts) -> Sequence[Use]:
+        used: Counter[int] = Counter()
+        for count, items in counts.items():
+            if count.category == ERROR and count.outcome == "accepted" and self._quotas.limits(count.project_id):
+                used[count.project_id] += items
+        if not used:
+            return ()
+        parameters = {"projects": list(used), "events": list(used.values())}
+        rows = await (await connection.execute(_QUERIES["use_quotas"], parameters)).fetchall()
+        return [Use(**row) for row in rows]
 
     def _back_off(self, batch: list[Submission], error: Exception) -> None:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS) if self._pause else _FIRST_PAUSE_SECONDS
@@ -225,15 +236,3 @@ async def _add_counts(connection: Connection, counts: Counts) -> None:
                 "items": list(counts.values()),
             },
         )
-
-
-async def _use_quotas(connection: Connection, counts: Counts) -> Sequence[Use]:
-    used: Counter[int] = Counter()
-    for count, items in counts.items():
-        if count.category == ERROR and count.outcome == "accepted":
-            used[count.project_id] += items
-    if not used:
-        return ()
-    parameters = {"projects": list(used), "events": list(used.values())}
-    rows = await (await connection.execute(_QUERIES["use_quotas"], parameters)).fetchall()
-    return [Use(**row) for row in rows]
