@@ -26,6 +26,8 @@ from opsbook.debugging.logs.streams import LogReaders
 from opsbook.debugging.protocol.authentication import Dsn, parse_dsn
 from opsbook.debugging.protocol.errors import Malformed
 from opsbook.debugging.scrubbing import Scrubber
+from opsbook.debugging.sourcemaps.maps import SourceMaps
+from opsbook.debugging.sourcemaps.uploads import Uploads
 
 log = get_logger(__name__)
 
@@ -46,6 +48,9 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     runtime.put(receiver)
     runtime.put(LogReaders())
     runtime.put(forwarder)
+    source_maps = SourceMaps(runtime.pool, runtime.bus)
+    runtime.put(source_maps)
+    runtime.put(Uploads(runtime.pool))
     runtime.bus.start()
     await projects.load(runtime.pool)
     writing, forwarding = asyncio.create_task(writer.run()), asyncio.create_task(forwarder.run())
@@ -54,6 +59,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
             yield
     finally:
         projects.forget()
+        source_maps.forget()
         forwarding.cancel()
         writer.close()
         await writing
