@@ -19,8 +19,11 @@ CHAPTER = Chapter(
         "logs": Command("opsbook.debugging.logs.commands:app", "Follow and search logs; change their level."),
         "check-in": Command("opsbook.debugging.checkins.commands:check_in", "Tell that a scheduled job has run."),
         "check-ins": Command("opsbook.debugging.checkins.commands:app", "Whether scheduled jobs ran, and how."),
+        "user": Command("opsbook.debugging.users.commands:user", "Show what one person did."),
     },
     api="opsbook.debugging.routes:router",
+    pages="opsbook.debugging.pages:router",
+    page="logs",
     running="opsbook.debugging.service:running",
     jobs="opsbook.debugging.jobs:blueprint",
 )

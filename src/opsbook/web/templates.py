@@ -60,6 +60,15 @@ def render(
     return HTMLResponse(html, status, HEADERS)
 
 
+def render_part(template: str, **context: object) -> str:
+    """A part of a page by itself, such as rows that are added to a table.
+
+    Raises:
+        jinja2.UndefinedError: The template names a value that was not given.
+    """
+    return _environment().get_template(template).render(**context)
+
+
 def with_query(request: Request, **changes: object) -> str:
     """The address of this page with some query parameters changed, or dropped where the new value is None."""
     kept = {name: value for name, value in request.query_params.items() if name not in changes}

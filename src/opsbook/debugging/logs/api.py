@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from psycopg.rows import DictRow
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,7 +21,7 @@ from opsbook.core.http.problems import problems
 from opsbook.debugging.logs import store
 from opsbook.debugging.logs.filter import LONGEST_TEXT, LogFilter, Place, read_fields
 from opsbook.debugging.logs.following import Follower
-from opsbook.debugging.logs.streams import FollowerResponse, LogReaders
+from opsbook.debugging.logs.streams import FollowerResponse, LogReaders, begin_at
 
 router = APIRouter(tags=["Logs"], responses=problems(400, 401, 403, 413, 422, 503))
 
@@ -130,12 +130,18 @@ async def search(
     response_class=Response,
     responses={200: {"content": {"text/event-stream": {}}}, **problems(429)},
 )
-async def stream(request: Request, runtime: Running, reader: Reads, wanted: Wanted) -> Response:
+async def stream(
+    request: Request,
+    runtime: Running,
+    reader: Reads,
+    wanted: Wanted,
+    last_event_id: Annotated[str | None, Header(description="A reader that comes back may get lines twice.")] = None,
+) -> Response:
     readers = runtime.get(LogReaders)
     readers.require_room()
     await readers.note(runtime, reader, wanted)
     async with runtime.pool.connection() as connection:
-        follower = Follower(wanted, await store.clock(connection))
+        follower = Follower(wanted, begin_at(last_event_id, await store.clock(connection)))
     return FollowerResponse(readers.follow(runtime, follower, partial(bearer_identity, request), _events))
 
 
@@ -166,4 +172,7 @@ def plain(row: DictRow) -> dict[str, Any]:
 
 
 def _events(lines: Sequence[DictRow]) -> bytes:
-    return b"".join(b"event: line\ndata: %b\n\n" % orjson.dumps(plain(line)) for line in lines)
+    return b"".join(
+        b"event: line\nid: %b\ndata: %b\n\n" % (line["logged_at"].isoformat().encode(), orjson.dumps(plain(line)))
+        for line in lines
+    )

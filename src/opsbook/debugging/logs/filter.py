@@ -56,7 +56,7 @@ class LogFilter:
         wanted = self.level.lower()
         if wanted not in LEVELS:
             raise Invalid(f"{self.level!r} is no level; there are {', '.join(LEVELS)}")
-        return None if wanted == LEVELS[0] else LEVELS[LEVELS.index(wanted) :]
+        return None if wanted == LEVELS[0] else list(LEVELS[LEVELS.index(wanted) :])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cachebox import TTLCache
@@ -27,7 +28,7 @@ from opsbook.debugging.logs.following import Follower
 
 MOST_FOLLOWERS: Final = 16
 """In one process; each asks the database ten times a second."""
-PATIENCE_SECONDS: Final = 20.0
+PATIENCE_SECONDS = 20.0
 """How long a follower may leave its lines unread before it is let go."""
 
 _CHECK_SECONDS: Final = 10.0
@@ -35,6 +36,9 @@ _READING_SECONDS: Final = 3600
 _MOST_READERS: Final = 10_000
 
 log = get_logger(__name__)
+
+_OVERLAP: Final = timedelta(seconds=10)
+_FURTHEST_BACK: Final = timedelta(minutes=10)
 
 Shown = Callable[[Sequence[DictRow]], bytes]
 """The events that tell of lines."""
@@ -94,22 +98,35 @@ class LogReaders:
 class FollowerResponse(StreamingResponse):
     """An event stream that ends when its reader takes nothing for a while, so that it frees its place."""
 
-    def __init__(self, events: AsyncIterator[bytes], patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, events: AsyncIterator[bytes]) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(events, media_type="text/event-stream", headers=headers)
         self._events = events
-        self._patience = patience
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await send(message)
 
         try:
             await super().stream_response(send_in_time)
         except TimeoutError:
-            log.info("log_follower_let_go", unread_seconds=self._patience)
+            log.info("log_follower_let_go", unread_seconds=PATIENCE_SECONDS)
         finally:
             closing: Any = getattr(self._events, "aclose", None)
             if closing is not None:
                 await closing()
+
+
+def begin_at(last_seen: str | None, now: datetime) -> datetime:
+    """Where a reader goes on that last saw a line of that time: a little before, for it to leave out what it has.
+
+    Now, where it names no time; ten minutes back at most.
+    """
+    try:
+        seen = datetime.fromisoformat(last_seen or "")
+    except ValueError:
+        return now
+    if seen.tzinfo is None:
+        return now
+    return min(now, max(now - _FURTHEST_BACK, seen - _OVERLAP))

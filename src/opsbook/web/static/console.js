@@ -2,6 +2,7 @@
 import { start as startForms } from "./forms.js";
 import { start as startKeyboard } from "./keyboard.js";
 import { start as startLive } from "./live.js";
+import { start as startLogs } from "./logs.js";
 import { start as startPalette } from "./palette.js";
 import { start as startTimes } from "./times.js";
 
@@ -12,3 +13,4 @@ startForms();
 startPalette();
 startKeyboard();
 startLive();
+startLogs();

@@ -1,0 +1,99 @@
+"""Several processes: each sends its own lines and obeys the levels, after a fork, a kill, a restart too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+
+from tests.debugging.logs.processes import speaker
+from tests.debugging.logs.writing import arrived, fresh_logger_name, lines_of
+from tests.flags.helpers import psql, until
+
+
+def test_each_sends_its_lines_and_a_killed_one_loses_a_second_at_most(
+    ops_url: str, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    name = fresh_logger_name()
+    with speaker(ops_url, tmp_path, OPSBOOK_RELEASE="r1") as one, speaker(ops_url, tmp_path) as other:
+        one.tell("say", name, 300)
+        other.tell("say", name, 300)
+        lines = arrived(database, name, 600)
+        assert {line["process_id"] for line in lines} == {one.process.pid, other.process.pid}
+        assert {line["release"] for line in lines} == {"r1", None}
+        for process in (one, other):
+            numbers = [line["fields"]["number"] for line in lines if line["process_id"] == process.process.pid]
+            assert numbers == list(range(300))
+        one.tell("say", name, 5)
+        arrived(database, name, 605, within=5)
+        one.process.kill()
+    assert len(lines_of(database, name)) == 605
+
+
+def test_what_was_logged_last_arrives_when_a_process_ends_as_told(
+    ops_url: str, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    name = fresh_logger_name()
+    with speaker(ops_url, tmp_path) as process:
+        process.tell("say", name, 50)
+        assert process.process.stdin is not None
+        process.process.stdin.close()
+        process.process.wait(10)
+        assert len(lines_of(database, name)) == 50
+
+
+def test_a_forked_child_sends_its_own(ops_url: str, database: psycopg.Connection, tmp_path: Path) -> None:
+    name = fresh_logger_name()
+    with speaker(ops_url, tmp_path) as parent:
+        parent.tell("say", name, 1)
+        parent.tell("fork", name)
+        lines = arrived(database, name, 3)
+        said = {line["message"]: (line["writer"], line["fields"].get("process")) for line in lines}
+        assert said["from_the_child"][0] != said["from_the_parent"][0] == said["said"][0]
+        assert said["from_the_parent"][1] == parent.process.pid != said["from_the_child"][1]
+
+
+def test_a_level_reaches_every_process_also_one_that_starts_later_and_ends_by_itself(
+    ops_url: str, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    with speaker(ops_url, tmp_path) as one, speaker(ops_url, tmp_path, LOG_LEVEL="WARNING") as other:
+        one.tell("level", "service.a")
+        other.tell("level", "service.a")
+        one.wait_for("service.a INFO")
+        other.wait_for("service.a WARNING")
+        psql(ops_url, "insert into log_levels (level, until) values ('DEBUG', now() + interval '5 seconds')")
+        assert max(each.wait_for("service.a DEBUG") for each in (one, other)) <= 5
+        with speaker(ops_url, tmp_path) as late:
+            late.tell("level", "service.a")
+            until(lambda: late.said[-1] == "service.a DEBUG" or one.said[-1] == "service.a INFO", 15)
+        until(lambda: one.said[-1] == "service.a INFO" and other.said[-1] == "service.a WARNING", 15)
+    assert database.execute("select level from log_levels").fetchone() == ("DEBUG",)
+
+
+def test_a_level_of_one_logger_is_that_of_those_below_it(
+    ops_url: str, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    with speaker(ops_url, tmp_path) as process:
+        process.tell("level", "shop.payments.card")
+        process.tell("level", "shop.search")
+        process.wait_for("shop.search INFO")
+        database.execute("insert into log_levels (logger, level) values ('shop.payments', 'DEBUG')")
+        process.wait_for("shop.payments.card DEBUG")
+        database.execute("update log_levels set level = 'ERROR' where logger = 'shop.payments'")
+        process.wait_for("shop.payments.card ERROR")
+        database.execute("delete from log_levels where logger = 'shop.payments'")
+        until(lambda: process.said[-1] == "shop.payments.card INFO", 15)
+        assert "shop.search DEBUG" not in process.said
+
+
+def test_a_lost_connection_loses_no_line(ops_url: str, database: psycopg.Connection, tmp_path: Path) -> None:
+    name = fresh_logger_name()
+    with speaker(ops_url, tmp_path) as process:
+        for _ in range(3):
+            process.tell("say", name, 200)
+            database.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and application_name = 'opsbook logs'"
+            )
+        lines = arrived(database, name, 600)
+        assert [line["fields"]["number"] for line in lines] == 3 * list(range(200))
