@@ -38,11 +38,17 @@ class Build:
         assert found
         return UUID(found[1])
 
-    def position(self, snippet: str) -> tuple[int, int]:
-        """Where a snippet stands in the script: line and column as a browser counts them, from 1, in UTF-16 units."""
-        before = self.text[: self.text.index(snippet)]
-        line = before.count("\n") + 1
-        return line, len(before.rpartition("\n")[2].encode("utf-16-le")) // 2 + 1
+    def position(self, pattern: str) -> tuple[int, int]:
+        """Line and column of the pattern's group in the script, as a browser counts them: from 1, in UTF-16 units."""
+        found = re.search(pattern, self.text)
+        assert found
+        before = self.text[: found.start(1)]
+        return before.count("\n") + 1, len(before.rpartition("\n")[2].encode("utf-16-le")) // 2 + 1
+
+    @property
+    def failing(self) -> list[tuple[int, int]]:
+        """Where the calls stand when `charge` is called without a currency: in `charge`, and in `convert`."""
+        return [self.position(r"return (\w+)\(\w+\.total"), self.position("throw (new RangeError)")]
 
 
 def build(folder: Path, *entries: Path) -> Build:
@@ -93,7 +99,7 @@ def event_at(url: str, *positions: tuple[int, int], **attributes: Any) -> dict[s
     return {"platform": "javascript", "exception": {"values": [exception]}, **attributes}
 
 
-def frames_of(event: dict[str, Any]) -> list[dict[str, Any]]:
+def frames_of(event: dict[str, Any]) -> list[Any]:
     return event["exception"]["values"][0]["stacktrace"]["frames"]
 
 

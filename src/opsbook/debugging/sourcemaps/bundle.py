@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import IO, Annotated, Final, NamedTuple
-from urllib.parse import urljoin
 from uuid import UUID
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
@@ -146,8 +145,7 @@ def _map_url(script: _File) -> str | None:
     reference = script.header("sourcemap") or script.header("x-sourcemap")
     if not reference or reference.startswith("data:"):
         return None
-    # "~" is no scheme to `urljoin`, which treats it as a folder, and that is right.
-    return urljoin(script.url, reference)
+    return source_map.resolve(reference, script.url)  # to which "~" is a folder like any other
 
 
 def _uuid(text: str | None) -> UUID | None:

@@ -96,12 +96,12 @@ def _decoded(text: str) -> Mappings:
                 continue
             moves = known.get(segment) or known.setdefault(segment, _moves(segment))
             generated += moves[0]
-            if generated >> _LINE_SHIFT != number:
-                raise OverflowError
             source += moves[1]
             line += moves[2]
             column += moves[3]
             name += moves[4]
+            if generated >> _LINE_SHIFT != number or source < 0 or name < 0:
+                raise OverflowError
             add_position(generated)
             add_source(source if moves[5] else NONE)
             add_line(line)

@@ -131,6 +131,14 @@ def name_of(path: str) -> str:
     return "/".join(part for part in parts if part not in {"", ".", ".."}) or path
 
 
+def resolve(reference: str, base: str) -> str:
+    """An address as seen from another; the reference itself where that makes none."""
+    try:
+        return urljoin(base, reference)[:PATH_CHARACTERS]
+    except ValueError:
+        return reference[:PATH_CHARACTERS]
+
+
 class _Offset(msgspec.Struct):
     line: Annotated[int, Meta(ge=0, lt=2**31)]
     column: Annotated[int, Meta(ge=0, lt=2**31)]
@@ -207,8 +215,3 @@ def _joined(sections: Sequence[tuple[_Offset, SourceMap]]) -> SourceMap:
     if any(map(int.__gt__, joined.positions, joined.positions[1:])):
         raise Malformed("a section of the map reaches into the next one")
     return SourceMap(sources, names, joined)
-
-
-def resolve(path: str, script_url: str) -> str:
-    """A source's path as an address, as seen from the script."""
-    return urljoin(script_url, path)[:PATH_CHARACTERS]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, cast
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from opsbook.debugging.sourcemaps.source_map import Origin, SourceMap, name_of, resolve
@@ -16,6 +16,7 @@ MOST_SCRIPTS: Final = 32
 """That one event refers to."""
 PLATFORMS: Final = frozenset({"javascript", "node"})
 _LONGEST_URL: Final = 1_000
+_HOST: Final = re.compile(r"^[a-z][a-z0-9+.-]*:(?://[^/]*)?", re.IGNORECASE)
 _LARGEST: Final = 2**31
 
 Document: TypeAlias = dict[str, Any]
@@ -64,9 +65,8 @@ def addresses(url: str) -> Sequence[str]:
 
     `~` stands for any scheme and host, as in Sentry.
     """
-    parts = urlsplit(url)
     bare = url.partition("?")[0].partition("#")[0]
-    return list(dict.fromkeys([url, bare, f"~{parts.path}"] if parts.scheme else [url, bare, f"~/{bare.lstrip('/')}"]))
+    return list(dict.fromkeys([url, bare, f"~/{_HOST.sub('', bare).lstrip('/')}"]))
 
 
 class _Place(NamedTuple):
