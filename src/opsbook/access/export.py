@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -14,6 +12,7 @@ from psycopg.rows import DictRow
 
 from opsbook.core.audit import AuditFilter, search
 from opsbook.core.postgres.connect import Connection
+from opsbook.core.spreadsheet import csv_lines
 
 Format = Literal["csv", "jsonl"]
 Connect = Callable[[], AbstractAsyncContextManager[Connection]]
@@ -29,12 +28,12 @@ _PAGE = 1000
 async def export(connect: Connect, wanted: AuditFilter, written_as: Format) -> AsyncIterator[bytes]:
     """All matching records, newest first; holds one page in memory, and no connection between pages."""
     if written_as == "csv":
-        yield _csv([COLUMNS])
+        yield csv_lines([COLUMNS])
     while True:
         async with connect() as connection:
             rows = await search(connection, replace(wanted, limit=_PAGE))
         if rows:
-            yield _csv([_cells(row) for row in rows]) if written_as == "csv" else _lines(rows)
+            yield csv_lines([[row[name] for name in COLUMNS] for row in rows]) if written_as == "csv" else _lines(rows)
         if len(rows) < _PAGE:
             return
         wanted = replace(wanted, before_id=rows[-1]["id"])
@@ -42,19 +41,3 @@ async def export(connect: Connect, wanted: AuditFilter, written_as: Format) -> A
 
 def _lines(rows: Sequence[DictRow]) -> bytes:
     return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z) for row in rows)
-
-
-def _csv(rows: Sequence[Sequence[str]]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows(rows)
-    return buffer.getvalue().encode()
-
-
-def _cells(row: DictRow) -> list[str]:
-    return [_cell(row[column]) for column in COLUMNS]
-
-
-def _cell(value: object) -> str:
-    """One cell; what a spreadsheet would run as a formula is quoted (OWASP, "CSV Injection")."""
-    text = value if isinstance(value, str) else "" if value is None else orjson.dumps(value).decode().strip('"')
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -29,6 +29,14 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; it stands in the audit.")]
 
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
+_DIRECTIONS = (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_WRITTEN_OUT = {
+    **{code: f"\\x{code:02x}" for code in _CONTROLS},
+    **{code: f"\\u{code:04x}" for code in _DIRECTIONS},
+    ord("\n"): "\\n",
+    ord("\t"): "\\t",
+}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -70,9 +78,17 @@ def cell(value: object) -> str:
         case datetime():
             return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
         case list() | tuple() | set() | frozenset():
-            return ", ".join(str(item) for item in value).replace("[", "\\[") or "–"
+            return visible(", ".join(str(item) for item in value)).replace("[", "\\[") or "–"
         case _:
-            return str(value).replace("[", "\\[")
+            return visible(str(value)).replace("[", "\\[")
+
+
+def visible(text: str) -> str:
+    """Text that does nothing to a terminal: control characters and changes of direction are written out.
+
+    Source: CWE-150; of directions Unicode's bidirectional algorithm (UAX 9).
+    """
+    return text.translate(_WRITTEN_OUT)
 
 
 def confirm(what: str, *, yes: bool) -> None:

@@ -123,6 +123,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("OPSBOOK_ERRORS_FULL_PER_HOUR"),
         description="Events of one issue that are all kept within an hour; beyond, one in 10, 100 … is.",
     )
+    user_tables: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("OPSBOOK_USER_TABLES"),
+        description="TOML file that says which tables of the service know what people did.",
+    )
     webhooks_to_loopback: bool = Field(
         False,
         validation_alias=AliasChoices("OPSBOOK_WEBHOOKS_TO_LOOPBACK"),

@@ -8,9 +8,11 @@ from opsbook.debugging.checkins.api import router as check_ins
 from opsbook.debugging.logs.api import router as logs
 from opsbook.debugging.sourcemaps.api import router as source_maps
 from opsbook.debugging.sourcemaps.releases_api import router as releases
+from opsbook.debugging.users.api import router as users
 
 router = APIRouter()
 router.include_router(check_ins)
 router.include_router(logs)
 router.include_router(source_maps)
 router.include_router(releases)
+router.include_router(users)

@@ -28,6 +28,7 @@ from opsbook.debugging.protocol.errors import Malformed
 from opsbook.debugging.scrubbing import Scrubber
 from opsbook.debugging.sourcemaps.maps import SourceMaps
 from opsbook.debugging.sourcemaps.uploads import Uploads
+from opsbook.debugging.users.trails import trails_in
 
 log = get_logger(__name__)
 
@@ -55,7 +56,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     await projects.load(runtime.pool)
     writing, forwarding = asyncio.create_task(writer.run()), asyncio.create_task(forwarder.run())
     try:
-        async with check_ins_in_health(runtime):
+        async with check_ins_in_health(runtime), trails_in(runtime):
             yield
     finally:
         projects.forget()

@@ -8,9 +8,10 @@ from opsbook.core.chapter import Chapter, Command
 
 if TYPE_CHECKING:
     from opsbook.flags.client import Flags
+    from opsbook.flags.effects import FlagEffect, effects_on
     from opsbook.flags.sources.postgres import PostgresSource
 
-__all__ = ["CHAPTER", "Flags", "PostgresSource"]
+__all__ = ["CHAPTER", "FlagEffect", "Flags", "PostgresSource", "effects_on"]
 
 CHAPTER = Chapter(
     name="flags",
@@ -23,7 +24,12 @@ CHAPTER = Chapter(
     jobs="opsbook.flags.jobs:blueprint",
 )
 
-_HOMES = {"Flags": "opsbook.flags.client", "PostgresSource": "opsbook.flags.sources.postgres"}
+_HOMES = {
+    "FlagEffect": "opsbook.flags.effects",
+    "Flags": "opsbook.flags.client",
+    "PostgresSource": "opsbook.flags.sources.postgres",
+    "effects_on": "opsbook.flags.effects",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -82,6 +82,19 @@ select
     array(select array[f.name, to_jsonb(f)::text] from opsbook.feature_flags f order by f.name) as flags,
     array(select array[s.name, to_jsonb(s)::text] from opsbook.flag_segments s order by s.name) as segments
 
+-- name: changes_between
+-- Changes between two moments that may have changed what somebody gets, newest first, with their states as texts. Of
+-- those at the very end only the ones with lower revisions, or all.
+select revision, name, before::text, after::text, changed_at, actor, reason
+from opsbook.feature_flag_revisions
+where changed_at >= %(since)s
+    and changed_at <= %(until)s
+    and (changed_at < %(until)s or %(inclusive)s or revision < %(below)s::bigint)
+    and before - '{revision,updated_at,description,owner,tags}'::text[]
+        is distinct from after - '{revision,updated_at,description,owner,tags}'::text[]
+order by changed_at desc, revision desc
+limit %(limit)s
+
 -- name: changes_since
 -- What changed after a revision, oldest first, as texts; a null state is a deletion.
 select revision, name, after::text, false as is_segment

@@ -1,0 +1,1 @@
+"""What one person did, from every place that knows of it, in one order."""
