@@ -16,6 +16,7 @@ CHAPTER = Chapter(
     name="debugging",
     title="Logging & Debugging",
     commands={
+        "errors": Command("opsbook.debugging.errors.commands:app", "Find errors and decide about them."),
         "logs": Command("opsbook.debugging.logs.commands:app", "Follow and search logs; change their level."),
         "check-in": Command("opsbook.debugging.checkins.commands:check_in", "Tell that a scheduled job has run."),
         "check-ins": Command("opsbook.debugging.checkins.commands:app", "Whether scheduled jobs ran, and how."),

@@ -1,5 +1,6 @@
--- Statements on errors. The first part writes what arrives: locks are taken in the order of keys, issues before
--- anything that belongs to them, so that processes which write at once never wait for each other in a circle.
+-- Statements on errors. The first part, down to add_feedback, writes what arrives: locks are taken in the order of keys, issues before
+-- anything that belongs to them, so that processes which write at once never wait for each other in a circle. The
+-- second part is for operators.
 
 -- name: hold_groups
 -- Keep groups with their issues until this transaction ends.
@@ -130,3 +131,274 @@ from unnest(
 order by f.project_id, f.event_id
 on conflict do nothing
 
+-- name: event_filter
+-- Which events are asked for; stands in the statements that look for events. A null is a question not asked.
+(%(project)s::bigint is null or e.project_id = %(project)s)
+    and (%(issue)s::bigint is null or e.group_id = any (
+        array(select id from opsbook.error_groups where issue_id = %(issue)s)
+    ))
+    and (%(since)s::timestamptz is null or (
+        e.occurred_at >= %(since)s and e.received_on >= (%(since)s::timestamptz at time zone 'utc')::date - 1
+    ))
+    and (%(until)s::timestamptz is null or (
+        -- An event is received 30 days after it occurred at the latest, by what the intake believes.
+        e.occurred_at < %(until)s and e.received_on <= (%(until)s::timestamptz at time zone 'utc')::date + 31
+    ))
+    and (%(endpoint)s::text is null or e.transaction = %(endpoint)s)
+    and (%(user)s::text is null or e.user_id = %(user)s)
+    and (%(release)s::text is null or e.release = %(release)s)
+    and (%(environment)s::text is null or e.environment = %(environment)s)
+    and (%(level)s::text is null or e.level = %(level)s)
+    and (%(trace)s::uuid is null or e.trace_id = %(trace)s)
+    and (%(tags)s::jsonb is null or e.tags @> %(tags)s)
+    and (%(text)s::text is null or e.message ilike %(text)s)
+
+-- name: events
+-- Events that match, newest first.
+select e.event_id, g.issue_id, e.project_id, e.occurred_at, e.received_at, e.level, e.environment, e.release,
+    e.transaction as endpoint, e.user_id, e.trace_id, e.message, e.tags, e.stands_for
+from opsbook.error_events e
+join opsbook.error_groups g on g.id = e.group_id
+where {event_filter}
+    and (%(before)s::timestamptz is null or (e.occurred_at, e.event_id) < (%(before)s, %(before_id)s::uuid))
+order by e.occurred_at desc, e.event_id desc
+limit %(limit)s
+
+-- name: event
+-- One event, whole.
+select e.*, e.transaction as endpoint, g.issue_id, g.parts
+from opsbook.error_events e
+join opsbook.error_groups g on g.id = e.group_id
+where e.event_id = %(event_id)s
+limit 1
+
+-- name: neighbours
+-- The events of the same issue right before and after one.
+select
+    (
+        select e.event_id from opsbook.error_events e
+        where e.group_id = any (%(groups)s) and (e.occurred_at, e.event_id) < (%(occurred_at)s, %(event_id)s)
+        order by e.occurred_at desc, e.event_id desc limit 1
+    ) as older,
+    (
+        select e.event_id from opsbook.error_events e
+        where e.group_id = any (%(groups)s) and (e.occurred_at, e.event_id) > (%(occurred_at)s, %(event_id)s)
+        order by e.occurred_at, e.event_id limit 1
+    ) as newer
+
+-- name: attachments
+-- The files of an event, without their content.
+select id, filename, content_type, attachment_type, bytes
+from opsbook.error_attachments where event_id = %(event_id)s order by id
+
+-- name: attachment
+-- One file.
+select filename, content_type, content from opsbook.error_attachments
+where event_id = %(event_id)s and id = %(id)s
+
+-- name: feedback
+-- What people wrote about an event.
+select received_at, name, email, message, url
+from opsbook.error_feedback where event_id = %(event_id)s order by id
+
+-- name: issues
+-- Issues that match, the one seen last first.
+select i.*
+from opsbook.error_issues i
+where {issue_filter}
+    and (%(before)s::timestamptz is null or (i.last_seen, i.id) < (%(before)s, %(before_id)s::bigint))
+order by i.last_seen desc, i.id desc
+limit %(limit)s
+
+-- name: issue_filter
+-- Which issues are asked for.
+(%(project)s::bigint is null or i.project_id = %(project)s)
+    and (case when %(status)s::text is null then i.status <> 'merged' else i.status = %(status)s end)
+    and (%(level)s::text is null or i.level = %(level)s)
+    and (%(assignee)s::text is null or i.assignee = %(assignee)s)
+    and (%(text)s::text is null or i.title ilike %(text)s or i.culprit ilike %(text)s)
+
+-- name: issues_of_events
+-- Issues that match and have events that do, by those among the newest 10,000; `matching` counts them.
+with found as (
+    select e.group_id, e.occurred_at, e.stands_for
+    from opsbook.error_events e
+    where {event_filter}
+    order by e.occurred_at desc
+    limit 10000
+),
+matched as (
+    select g.issue_id, sum(found.stands_for) as matching, max(found.occurred_at) as newest
+    from found
+    join opsbook.error_groups g on g.id = found.group_id
+    group by g.issue_id
+)
+select i.*, m.matching
+from matched m
+join opsbook.error_issues i on i.id = m.issue_id
+where i.status <> 'merged'
+    and (%(status)s::text is null or i.status = %(status)s)
+    and (%(assignee)s::text is null or i.assignee = %(assignee)s)
+    and (%(before)s::timestamptz is null or (i.last_seen, i.id) < (%(before)s, %(before_id)s::bigint))
+order by i.last_seen desc, i.id desc
+limit %(limit)s
+
+-- name: issue
+-- One issue.
+select i.*, p.name as project from opsbook.error_issues i
+join opsbook.error_projects p on p.id = i.project_id
+where i.id = %(id)s
+
+-- name: issue_groups
+-- The groups of an issue.
+select id, encode(hash, 'hex') as fingerprint, parts, events, first_seen, last_seen
+from opsbook.error_groups where issue_id = %(id)s order by last_seen desc, id
+
+-- name: trend
+-- How often an issue occurred, in equal steps up to now.
+select date_bin(%(step)s::interval, m.minute, '2000-01-01T00:00:00Z') as began_at, sum(m.events)::bigint as events
+from opsbook.error_group_minutes m
+join opsbook.error_groups g on g.id = m.group_id
+where g.issue_id = %(id)s and m.minute >= now() - %(period)s::interval
+group by began_at
+order by began_at
+
+-- name: top_values
+-- Which values an issue's newest thousand events have most often.
+select field, value, sum(stands_for)::bigint as events
+from (
+    select e.* from opsbook.error_events e
+    where e.group_id = any (array(select id from opsbook.error_groups where issue_id = %(id)s))
+    order by e.occurred_at desc
+    limit 1000
+) newest
+cross join lateral (
+    values ('environment', newest.environment), ('release', newest.release), ('endpoint', newest.transaction),
+        ('user', newest.user_id), ('level', newest.level)
+    union all
+    select 'tag ' || key, tag.value from jsonb_each_text(newest.tags) tag
+) as of_event (field, value)
+where value is not null
+group by field, value
+order by field, events desc, value
+
+-- name: comments
+-- What operators wrote about an issue.
+select id, created_at, actor, text from opsbook.error_issue_comments where issue_id = %(id)s order by id
+
+-- name: resolve
+-- Done with, until it comes back.
+update opsbook.error_issues
+set status = 'resolved', resolved_in_next_release = %(in_next_release)s
+where id = %(id)s and status <> 'merged'
+returning *
+
+-- name: ignore
+-- Not to be seen until a time, or so many more events or people.
+update opsbook.error_issues
+set status = 'ignored', ignored_until = %(until)s, ignored_until_events = events + %(events)s,
+    ignored_until_people = people + %(people)s
+where id = %(id)s and status <> 'merged'
+returning *
+
+-- name: reopen
+-- To be looked at again.
+update opsbook.error_issues set status = 'unresolved' where id = %(id)s and status <> 'merged' returning *
+
+-- name: assign
+-- Who looks after it; null for nobody.
+update opsbook.error_issues set assignee = %(assignee)s where id = %(id)s and status <> 'merged' returning *
+
+-- name: comment
+-- Something to know about it, in the name of whoever acts.
+insert into opsbook.error_issue_comments (issue_id, actor, text)
+select id, (opsbook.acting()).actor, %(text)s from opsbook.error_issues where id = %(id)s and status <> 'merged'
+returning id, created_at, actor, text
+
+-- name: merge
+-- Make several one.
+select opsbook.merge_error_issues(%(target)s, %(sources)s)
+
+-- name: split
+-- Take groups out into an issue of their own.
+select opsbook.split_error_issue(%(id)s, %(groups)s) as made
+
+-- name: delete_issue
+-- Forget an issue and its events.
+with held as (
+    select opsbook.hold_error_groups(true)
+),
+events as (
+    delete from opsbook.error_events e using held
+    where e.group_id = any (array(select id from opsbook.error_groups where issue_id = %(id)s))
+)
+delete from opsbook.error_issues i using held where i.id = %(id)s
+returning i.id
+
+-- name: projects
+-- Every project, with what it sent within a day.
+select p.*, coalesce(day.events, 0)::bigint as events_of_day
+from opsbook.error_projects p
+left join (
+    select project_id, sum(items) as events from opsbook.error_item_counts
+    where category = 'error' and outcome = 'accepted' and minute > now() - interval '1 day'
+    group by project_id
+) day on day.project_id = p.id
+order by p.id
+
+-- name: create_project
+-- A new project.
+insert into opsbook.error_projects (name, events_per_minute, events_per_hour)
+values (%(name)s, %(events_per_minute)s, %(events_per_hour)s)
+on conflict (name) do nothing
+returning *
+
+-- name: set_quotas
+-- How many events a project may send.
+update opsbook.error_projects
+set events_per_minute = %(events_per_minute)s, events_per_hour = %(events_per_hour)s
+where name = %(name)s
+returning *
+
+-- name: keys
+-- Every key, or those of a project.
+select k.public_key, p.name as project, k.project_id, k.label, k.created_at, k.disabled_at
+from opsbook.error_project_keys k
+join opsbook.error_projects p on p.id = k.project_id
+where %(project)s::text is null or p.name = %(project)s
+order by p.id, k.created_at, k.public_key
+
+-- name: create_key
+-- A new key of a project.
+insert into opsbook.error_project_keys (project_id, label)
+select id, %(label)s from opsbook.error_projects where name = %(project)s
+returning public_key, project_id, label, created_at, disabled_at
+
+-- name: set_key
+-- Have a key refused, or let it in again.
+update opsbook.error_project_keys
+set disabled_at = case when %(disabled)s then coalesce(disabled_at, now()) end
+where public_key = %(public_key)s
+returning public_key, project_id, label, created_at, disabled_at
+
+-- name: item_counts
+-- What became of what was sent, within a time.
+select p.name as project, c.category, c.outcome, c.reason, sum(c.items)::bigint as items
+from opsbook.error_item_counts c
+join opsbook.error_projects p on p.id = c.project_id
+where c.minute > now() - %(period)s::interval
+group by p.name, c.category, c.outcome, c.reason
+order by p.name, c.category, c.outcome, c.reason
+
+-- name: make_partitions
+-- The coming days' partitions.
+select opsbook.make_daily_partitions('error_events', %(days)s), opsbook.make_daily_partitions('error_attachments', %(days)s)
+
+-- name: drop_old_days
+-- Drop what is older than it is kept.
+select opsbook.drop_old_days('error_events', %(days)s), opsbook.drop_old_days('error_attachments', %(days)s)
+
+-- name: tidy
+-- Forget trend lines and counts of long ago.
+with minutes as (delete from opsbook.error_group_minutes where minute < now() - %(kept)s::interval)
+delete from opsbook.error_item_counts where minute < now() - %(kept)s::interval

@@ -29,7 +29,3 @@ on conflict (project_id, period) do update
 set began_at = greatest(held.began_at, excluded.began_at),
     events = excluded.events + case when held.began_at >= excluded.began_at then held.events else 0 end
 returning project_id, period, began_at, events
-
--- name: tidy
--- Forget counts that nobody looks at any more.
-delete from opsbook.error_item_counts where minute < now() - %(kept)s::interval

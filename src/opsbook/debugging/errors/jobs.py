@@ -1,0 +1,28 @@
+"""What the worker does for errors."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from procrastinate import Blueprint, JobContext
+
+from opsbook.core.jobs import settings_of
+from opsbook.core.postgres.connect import connect
+from opsbook.core.queries import load_queries
+
+blueprint = Blueprint()
+DAYS_AHEAD: Final = 14
+COUNTS_KEPT: Final = timedelta(days=90)
+_QUERIES: Final = load_queries("opsbook.debugging.errors")
+
+
+@blueprint.periodic(cron="42 * * * *")
+@blueprint.task(queueing_lock="errors:tidy", pass_context=True)
+async def tidy(context: JobContext, timestamp: int) -> None:
+    """Make the coming days' partitions; drop events, trend lines and counts that are older than they are kept."""
+    settings = settings_of(context)
+    async with connect(settings.require_url("ops"), "opsbook worker") as connection:
+        await connection.execute(_QUERIES["make_partitions"], {"days": DAYS_AHEAD})
+        await connection.execute(_QUERIES["drop_old_days"], {"days": settings.errors_kept_days})
+        await connection.execute(_QUERIES["tidy"], {"kept": COUNTS_KEPT})

@@ -1,0 +1,74 @@
+"""Projects, their keys and quotas, and what became of what they sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from psycopg.rows import DictRow
+
+from opsbook.core.errors import Conflict, NotFound
+from opsbook.core.postgres.connect import Connection
+from opsbook.core.queries import load_queries
+
+_QUERIES: Final = load_queries("opsbook.debugging.errors")
+
+
+async def list_projects(connection: Connection) -> Sequence[DictRow]:
+    """Every project, with the events that it sent within a day."""
+    return await (await connection.execute(_QUERIES["projects"])).fetchall()
+
+
+async def create_project(
+    connection: Connection, name: str, events_per_minute: int | None = None, events_per_hour: int | None = None
+) -> tuple[DictRow, DictRow]:
+    """A new project, and its first key.
+
+    Raises:
+        Conflict: The name is taken.
+    """
+    parameters = {"name": name, "events_per_minute": events_per_minute, "events_per_hour": events_per_hour}
+    project = await (await connection.execute(_QUERIES["create_project"], parameters)).fetchone()
+    if project is None:
+        raise Conflict(f"there is a project {name!r} already")
+    return project, await create_key(connection, name, "first")
+
+
+async def set_quotas(
+    connection: Connection, name: str, events_per_minute: int | None, events_per_hour: int | None
+) -> DictRow:
+    """How many events the project may send; None for as many as it likes. Raises `NotFound`."""
+    parameters = {"name": name, "events_per_minute": events_per_minute, "events_per_hour": events_per_hour}
+    return _found(await (await connection.execute(_QUERIES["set_quotas"], parameters)).fetchone(), name)
+
+
+async def list_keys(connection: Connection, project: str | None = None) -> Sequence[DictRow]:
+    """Every key, or those of one project."""
+    return await (await connection.execute(_QUERIES["keys"], {"project": project})).fetchall()
+
+
+async def create_key(connection: Connection, project: str, label: str = "") -> DictRow:
+    """A new key of a project. Raises `NotFound`."""
+    parameters = {"project": project, "label": label}
+    return _found(await (await connection.execute(_QUERIES["create_key"], parameters)).fetchone(), project)
+
+
+async def set_key(connection: Connection, public_key: str, *, disabled: bool) -> DictRow:
+    """Have a key refused from now on, or let it in again. Raises `NotFound`."""
+    parameters = {"public_key": public_key, "disabled": disabled}
+    row = await (await connection.execute(_QUERIES["set_key"], parameters)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no key {public_key[:64]!r}; `opsbook errors key list` shows them")
+    return row
+
+
+async def item_counts(connection: Connection, period: timedelta) -> Sequence[DictRow]:
+    """What became of what projects sent within the period, by category and outcome."""
+    return await (await connection.execute(_QUERIES["item_counts"], {"period": period})).fetchall()
+
+
+def _found(row: DictRow | None, name: str) -> DictRow:
+    if row is None:
+        raise NotFound(f"there is no project {name[:100]!r}; `opsbook errors project list` shows them")
+    return row

@@ -1,0 +1,164 @@
+"""Finding issues and events: by endpoint, user, release, environment, level, time, tag, text, status; page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias
+from uuid import UUID
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from opsbook.core.errors import Invalid
+from opsbook.core.postgres.connect import Connection
+from opsbook.core.queries import load_queries
+
+Status: TypeAlias = Literal["unresolved", "resolved", "ignored", "merged"]
+MOST_ROWS: Final = 1_000
+
+_QUERIES: Final = load_queries("opsbook.debugging.errors")
+_EVENTS: Final = _QUERIES["events"].replace("{event_filter}", _QUERIES["event_filter"])
+_ISSUES: Final = _QUERIES["issues"].replace("{issue_filter}", _QUERIES["issue_filter"])
+_ISSUES_OF_EVENTS: Final = _QUERIES["issues_of_events"].replace("{event_filter}", _QUERIES["event_filter"])
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events: each field narrows, None does not."""
+
+    project: int | None = None
+    issue: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    endpoint: str | None = None
+    """The transaction, as the SDK names it: `/orders/{order_id}`."""
+    user: str | None = None
+    """The user's id, else e-mail address, name or IP address, as the event has it."""
+    release: str | None = None
+    environment: str | None = None
+    level: str | None = None
+    trace: UUID | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """All of which the event has."""
+    text: str | None = None
+    """Part of the message, in any case."""
+
+    def parameters(self) -> dict[str, Any]:
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**plain, "tags": Jsonb(dict(self.tags)) if self.tags else None, "text": _containing(self.text)}
+
+
+@dataclass(frozen=True, slots=True)
+class IssueFilter:
+    """Which issues: those in that status (None: any) that have events which match, if anything is asked of events."""
+
+    status: Status | None = None
+    assignee: str | None = None
+    events: EventFilter = field(default_factory=EventFilter)
+
+    @property
+    def asks_of_events(self) -> bool:
+        """Whether more is asked than an issue itself knows."""
+        asked = self.events
+        return any(
+            (
+                *(asked.since, asked.until, asked.endpoint, asked.user, asked.release, asked.environment),
+                *(asked.trace, asked.tags),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page of a list ended: the next begins after it."""
+
+    moment: datetime
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.moment.isoformat()}_{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """A place as a list gave it.
+
+        Raises:
+            Invalid: It is none.
+        """
+        moment, _, identifier = text.partition("_")
+        try:
+            place = cls(datetime.fromisoformat(moment), identifier)
+        except ValueError as error:
+            raise Invalid(f"{text[:80]!r} is no page of a list; take `next` of the page before") from error
+        if place.moment.tzinfo is None or not identifier:
+            raise Invalid(f"{text[:80]!r} is no page of a list; take `next` of the page before")
+        return place
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list, and where the next one begins; None at the end."""
+
+    rows: Sequence[DictRow]
+    next: Place | None
+
+
+async def find_events(
+    connection: Connection, wanted: EventFilter, *, limit: int = 100, after: Place | None = None
+) -> Page:
+    """Events that match, newest first."""
+    before_id = _uuid(after.id) if after else None
+    parameters = {**wanted.parameters(), **_paging(limit, after), "before_id": before_id}
+    return await _page(connection, _EVENTS, parameters, ("occurred_at", "event_id"))
+
+
+async def find_issues(
+    connection: Connection, wanted: IssueFilter, *, limit: int = 100, after: Place | None = None
+) -> Page:
+    """Issues that match, the one seen last first; by what they do not know themselves, of the newest 10,000 events."""
+    before_id = _number(after.id) if after else None
+    parameters = {
+        **wanted.events.parameters(),
+        **_paging(limit, after),
+        "status": wanted.status,
+        "assignee": wanted.assignee,
+        "before_id": before_id,
+    }
+    query = _ISSUES_OF_EVENTS if wanted.asks_of_events else _ISSUES
+    return await _page(connection, query, parameters, ("last_seen", "id"))
+
+
+def _paging(limit: int, after: Place | None) -> dict[str, Any]:
+    # One more than asked for shows whether there is a next page.
+    return {"limit": max(1, min(limit, MOST_ROWS)) + 1, "before": after.moment if after else None}
+
+
+async def _page(connection: Connection, query: Any, parameters: dict[str, Any], key: tuple[str, str]) -> Page:
+    # Never prepared: a plan for any filter would use the indexes of none.
+    rows = await (await connection.execute(query, parameters, prepare=False)).fetchall()
+    if len(rows) < parameters["limit"]:
+        return Page(rows, None)
+    last = rows[-2]
+    return Page(rows[:-1], Place(last[key[0]], str(last[key[1]])))
+
+
+def _containing(text: str | None) -> str | None:
+    """The text as a pattern of `ilike` that matches it anywhere, and nothing else."""
+    if not text:
+        return None
+    return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Invalid(f"{text[:40]!r} is no event; take `next` of the page before") from error
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise Invalid(f"{text[:40]!r} is no issue; take `next` of the page before")
+    return int(text)
