@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+import opsbook
 from backend import tokens
 from backend.accounts import Device, is_signed_in
 from backend.identity import User
@@ -24,6 +25,7 @@ def signed_in(credentials: Annotated[HTTPAuthorizationCredentials | None, Depend
         raise Problem(
             401, "Sign in, and send the access token as `Authorization: Bearer …`.", {"www-authenticate": "Bearer"}
         )
+    opsbook.set_user(user.id)  # stands in each log line of this request
     return user
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 
+from opsbook.debugging.logs.shipper import MOST_LINES
 from tests.debugging.logs.processes import speaker
 from tests.debugging.logs.writing import arrived, fresh_logger_name, lines_of
 from tests.flags.helpers import psql, until
@@ -61,13 +62,14 @@ def test_a_level_reaches_every_process_also_one_that_starts_later_and_ends_by_it
         other.tell("level", "service.a")
         one.wait_for("service.a INFO")
         other.wait_for("service.a WARNING")
-        psql(ops_url, "insert into log_levels (level, until) values ('DEBUG', now() + interval '5 seconds')")
+        psql(ops_url, "insert into log_levels (level) values ('DEBUG')")
         assert max(each.wait_for("service.a DEBUG") for each in (one, other)) <= 5
         with speaker(ops_url, tmp_path) as late:
             late.tell("level", "service.a")
-            until(lambda: late.said[-1] == "service.a DEBUG" or one.said[-1] == "service.a INFO", 15)
+            late.wait_for("service.a DEBUG")
+        psql(ops_url, "update log_levels set until = now() + interval '1 second'")
         until(lambda: one.said[-1] == "service.a INFO" and other.said[-1] == "service.a WARNING", 15)
-    assert database.execute("select level from log_levels").fetchone() == ("DEBUG",)
+    assert database.execute("select level from log_levels").fetchone() == ("DEBUG",), "nobody took it out"
 
 
 def test_a_level_of_one_logger_is_that_of_those_below_it(
@@ -97,3 +99,35 @@ def test_a_lost_connection_loses_no_line(ops_url: str, database: psycopg.Connect
             )
         lines = arrived(database, name, 600)
         assert [line["fields"]["number"] for line in lines] == 3 * list(range(200))
+        assert len({line["writer"] for line in lines}) == 1, "it is the same writer as before"
+
+
+def test_while_the_database_takes_nothing_the_process_goes_on_and_what_finds_no_room_is_counted(
+    ops_url: str, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    name = fresh_logger_name()
+    count = MOST_LINES + 5_000
+    with speaker(ops_url, tmp_path) as process:
+        process.tell("say", name, 1)
+        arrived(database, name)
+        with psycopg.connect(ops_url) as holder:
+            holder.execute("lock table log_lines in access exclusive mode")
+            process.tell("say", name, count)
+            process.tell("level", name)
+            process.wait_for(f"{name} INFO", within=60)
+        until(lambda: sum(counted(database, name)) >= count + 1, within=60)
+    lines, dropped = counted(database, name)
+    assert lines + dropped == count + 1
+    assert dropped > 0
+
+
+def counted(database: psycopg.Connection, logger: str) -> tuple[int, int]:
+    """How many lines of the logger have arrived, and how many its process says found no room."""
+    row = database.execute(
+        "select count(*) filter (where logger = %s),"
+        " coalesce(sum((fields ->> 'count')::int) filter (where message = 'log_lines_dropped'), 0)"
+        " from log_lines where writer = (select max(id) from log_writers)",
+        [logger],
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -57,6 +58,7 @@ def follow(
     text: TextOption = None,
     field: FieldOption = None,
     since: Annotated[str, typer.Option(help="Begin with the lines of the last 90s, 15m, 2h …")] = "0s",
+    period: Annotated[str | None, typer.Option("--for", help="End after 90s, 15m, 2h …")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the lines of all processes as they are logged, until interrupted.
@@ -65,8 +67,9 @@ def follow(
     """
     wanted = LogFilter(level, logger, request, trace, user, text, read_fields(field or []))
     wanted.parameters()
+    lasting = parse_duration(period).total_seconds() if period else None
     try:
-        run(_follow(wanted, parse_duration(since), as_json=as_json))
+        run(_follow(wanted, parse_duration(since), lasting, as_json=as_json))
     except BrokenPipeError:
         # Whoever read has seen enough, as `head` has. What the interpreter would still write goes nowhere.
         sys.stdout = None
@@ -133,14 +136,17 @@ def level(
     _print_levels([row], as_json=as_json)
 
 
-async def _follow(wanted: LogFilter, period: timedelta, *, as_json: bool) -> None:
+async def _follow(wanted: LogFilter, back: timedelta, lasting: float | None, *, as_json: bool) -> None:
     link = _Link(settings().require_url("ops"))
     async with link.connection() as connection:
-        begin = await store.clock(connection) - period
+        begin = await store.clock(connection) - back
         async with acting(connection, host_identity()) as acted:
             await store.note_reading(acted, wanted)
+    ends_at = None if lasting is None else time.monotonic() + lasting
     async for lines in Follower(wanted, begin).lines(link.connection, link.is_away):
         _print(lines, as_json=as_json)
+        if ends_at is not None and time.monotonic() >= ends_at:
+            return
 
 
 class _Link:

@@ -12,7 +12,7 @@ returning id
 
 -- name: known
 -- Whether a writer still is who it was: after a restore its number may be another's.
-select from opsbook.log_writers where id = %(writer)s and host = %(host)s and process_id = %(process_id)s
+select id from opsbook.log_writers where id = %(writer)s and host = %(host)s and process_id = %(process_id)s
 
 -- name: be_seen
 -- Note, at most every ten seconds, that this writer sends lines.
