@@ -44,12 +44,20 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     projects = Projects(runtime.bus)
     quotas = Quotas(projects)
     writer = Writer(runtime.pool, stores(), quotas)
-    receiver = Receiver(projects, quotas, writer, Scrubber(), stores(), lambda: datetime.now(UTC))
+    source_maps = SourceMaps(runtime.pool, runtime.bus)
+    receiver = Receiver(
+        projects,
+        quotas,
+        writer,
+        scrubber=Scrubber(),
+        source_maps=source_maps,
+        stores=stores(),
+        clock=lambda: datetime.now(UTC),
+    )
     forwarder = Forwarder(_other_sentry(runtime.settings), f"opsbook/{__version__}", projects)
     runtime.put(receiver)
     runtime.put(LogReaders())
     runtime.put(forwarder)
-    source_maps = SourceMaps(runtime.pool, runtime.bus)
     runtime.put(source_maps)
     runtime.put(Uploads(runtime.pool))
     runtime.bus.start()

@@ -51,11 +51,11 @@ class Build:
         return [self.position(r"return (\w+)\(\w+\.total"), self.position("throw (new RangeError)")]
 
 
-def build(folder: Path, *entries: Path) -> Build:
-    """The shop, bundled and minified."""
+def build(folder: Path, entry: str = "app.ts", *options: str) -> Build:
+    """The shop, or what uses it, bundled and minified."""
     script = folder / "app.min.js"
-    options = ["--bundle", "--minify", "--sourcemap", "--charset=utf8", "--format=iife", "--target=es2020"]
-    run(PROGRAMS / "esbuild", *(entries or [SITE / "app.ts"]), *options, f"--outfile={script}", cwd=folder)
+    always = ["--bundle", "--minify", "--sourcemap", "--charset=utf8", f"--outfile={script}"]
+    run(PROGRAMS / "esbuild", SITE / entry, *always, *options, cwd=folder)
     return Build(script)
 
 

@@ -16,6 +16,7 @@ from opsbook.debugging.grouping import Grouping, culprit, group, title
 from opsbook.debugging.protocol.document import Document, read_document
 from opsbook.debugging.protocol.event import Event, read_event
 from opsbook.debugging.scrubbing import Scrubber
+from opsbook.debugging.sourcemaps.symbolication import Lookup, symbolicate
 
 MESSAGE_CHARACTERS: Final = 1_000
 """Of what is searched and listed; the payload has all."""
@@ -60,10 +61,13 @@ def read_row(
     sent_at: datetime | None = None,
     event_id: str | None = None,
     address: str | None = None,
+    lookup: Lookup | None = None,
 ) -> EventRow:
     """The row of an event's payload. Raises `Malformed` or `TooLarge`."""
     document = read_document(raw)
     _fill_in_address(document, address)
+    if lookup and symbolicate(document.value, lookup):
+        document.refresh()
     scrubber.scrub_document(document)
     event = read_event(document, received_at=received_at, sent_at=sent_at, event_id=event_id)
     grouping, heading, user_id = group(event), title(event), event.user.key

@@ -51,6 +51,7 @@ class EventStore:
             sent_at=origin.sent_at,
             event_id=origin.event_id,
             address=origin.address,
+            lookup=origin.lookup,
         )
         return (row,)
 

@@ -17,6 +17,7 @@ import msgspec
 from opsbook.core.postgres.connect import Connection
 from opsbook.debugging.protocol.envelope import Item
 from opsbook.debugging.scrubbing import Scrubber
+from opsbook.debugging.sourcemaps.symbolication import Lookup
 
 Outcome = Literal["accepted", "counted", "duplicate", "rate_limited", "invalid", "unavailable", "client_discard"]
 
@@ -44,6 +45,8 @@ class Origin(msgspec.Struct, frozen=True):
     address: str | None
     """The sender's IP address."""
     scrubber: Scrubber
+    lookup: Lookup | None = None
+    """Finds the source maps of the scripts that an event's frames lie in."""
 
 
 class ItemStore(Protocol):

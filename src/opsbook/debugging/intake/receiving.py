@@ -22,6 +22,8 @@ from opsbook.debugging.protocol.errors import Malformed, TooLarge
 from opsbook.debugging.protocol.items import check_size, kind_of, quantity, read_client_report
 from opsbook.debugging.protocol.rate_limits import RateLimit
 from opsbook.debugging.scrubbing import Scrubber
+from opsbook.debugging.sourcemaps.maps import SourceMaps
+from opsbook.debugging.sourcemaps.symbolication import Lookup
 
 log = get_logger(__name__)
 
@@ -41,7 +43,9 @@ class Receiver:
         projects: Projects,
         quotas: Quotas,
         writer: Writer,
+        *,
         scrubber: Scrubber,
+        source_maps: SourceMaps,
         stores: Mapping[str, ItemStore],
         clock: Callable[[], datetime],
     ) -> None:
@@ -50,6 +54,7 @@ class Receiver:
         self.writer = writer
         self._quotas = quotas
         self._scrubber = scrubber
+        self._source_maps = source_maps
         self._stores = stores
         self._clock = clock
 
@@ -62,7 +67,15 @@ class Receiver:
             Malformed, TooLarge, QuotaUsedUp: Nothing in the envelope could be kept.
             Away, Busy, NotWritten: As `Writer.submit`.
         """
-        origin = Origin(project.project_id, self._clock(), envelope.sent_at, envelope.event_id, address, self._scrubber)
+        origin = Origin(
+            project_id=project.project_id,
+            received_at=self._clock(),
+            sent_at=envelope.sent_at,
+            event_id=envelope.event_id,
+            address=address,
+            scrubber=self._scrubber,
+            lookup=await self._lookup(project.project_id, envelope.items),
+        )
         reading = _Reading(self._stores, origin)
         is_small = size_bytes <= INLINE_BYTES
         admitted = self._admitted(project, envelope.items, reading)
@@ -73,6 +86,11 @@ class Receiver:
         await self._commit(reading, size_bytes)
         events = reading.rows.get("event")
         return Receipt(events[0].event_id.hex if events else envelope.event_id, reading.limits)
+
+    async def _lookup(self, project_id: int, items: Sequence[Item]) -> Lookup | None:
+        """The source maps of the one event that an envelope may hold."""
+        events = [item for item in items if item.type == "event"]
+        return await self._source_maps.lookup(project_id, events[0].payload) if len(events) == 1 else None
 
     def _admitted(self, project: Project, items: Sequence[Item], reading: _Reading) -> list[Item]:
         """The items that are within the project's quotas."""
