@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import threading
-from asyncio import Event, get_running_loop, timeout
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -19,10 +18,7 @@ import psycopg
 import pytest
 from playwright.sync_api import sync_playwright
 
-from opsbook.core.bus import Bus
-from opsbook.core.postgres.connect import make_pool
 from opsbook.debugging.errors.rows import decompress
-from opsbook.debugging.sourcemaps.maps import TOPIC, SourceMaps
 from tests.conftest import ADMIN_TOKEN
 from tests.debugging.sending import Sender, key_of
 from tests.debugging.sourcemaps.building import Build, SentryCli, build, event_at, frames_of
@@ -149,27 +145,14 @@ def test_a_script_without_debug_id_is_found_by_release_and_address(
     assert source_of("old@0.9") == URL
 
 
-@pytest.mark.anyio
-async def test_a_map_that_comes_late_is_used_when_the_event_is_read(
-    ops_url: str, sentry_cli: SentryCli, shop: Build
+def test_a_map_that_comes_late_is_used_when_the_event_is_looked_at(
+    sentry_cli: SentryCli, sender: Sender, shop: Build, api: httpx.Client
 ) -> None:
-    bus = Bus(ops_url)
-    async with make_pool(ops_url, "test") as pool:
-        maps = SourceMaps(pool, bus)
-        told = Event()
-        loop = get_running_loop()
+    event_id = sender.event(**event_at(URL, *shop.failing, release="late@1.0"))
 
-        def tell(_connection: object, _revision: int) -> None:
-            loop.call_soon_threadsafe(told.set)
+    def shown() -> dict[str, Any]:
+        return frames_of(api.get(f"/api/admin/errors/events/{event_id}").json()["document"])[-1]
 
-        bus.subscribe(TOPIC, tell)
-        bus.start()
-        event = event_at(URL, *shop.failing, release="late@1.0")
-        assert not await maps.read_back(1, event)
-        uploaded(sentry_cli, shop.script.parent, "--release", "late@1.0", "--url-prefix", "~/static")
-        async with timeout(10):
-            while not await maps.read_back(1, event):
-                await told.wait()
-                told.clear()
-        assert frames_of(event)[-1]["function"] == "convert"
-        bus.stop()
+    assert shown()["filename"] == URL
+    uploaded(sentry_cli, shop.script.parent, "--release", "late@1.0", "--url-prefix", "~/static")
+    assert (shown()["function"], shown()["lineno"]) == ("convert", 6)

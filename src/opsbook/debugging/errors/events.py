@@ -13,6 +13,7 @@ from opsbook.core.errors import NotFound
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
 from opsbook.debugging.errors.rows import decompress
+from opsbook.debugging.sourcemaps.maps import read_back
 
 _QUERIES: Final = load_queries("opsbook.debugging.errors")
 
@@ -23,7 +24,7 @@ class EventDetail:
 
     row: DictRow
     document: dict[str, Any]
-    """As the SDK sent it, in canonical form and scrubbed."""
+    """As the SDK sent it, in canonical form and scrubbed; frames of minified scripts are read back to their source."""
     attachments: Sequence[DictRow]
     feedback: Sequence[DictRow]
     older: UUID | None
@@ -50,7 +51,8 @@ async def get_event(connection: Connection, event_id: UUID) -> EventDetail:
     attachments = await (await connection.execute(_QUERIES["attachments"], of)).fetchall()
     feedback = await (await connection.execute(_QUERIES["feedback"], of)).fetchall()
     assert neighbours is not None
-    return EventDetail(row, decompress(payload), attachments, feedback, neighbours["older"], neighbours["newer"])
+    document = await read_back(connection, row["project_id"], decompress(payload))
+    return EventDetail(row, document, attachments, feedback, neighbours["older"], neighbours["newer"])
 
 
 async def get_attachment(connection: Connection, event_id: UUID, attachment: int) -> DictRow:

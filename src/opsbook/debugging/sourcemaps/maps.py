@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, TypeAlias
 
 import orjson
@@ -16,6 +17,7 @@ from opsbook.core.deadline import within
 from opsbook.core.errors import Unavailable
 from opsbook.core.log import get_logger
 from opsbook.core.postgres.connect import Connection, Pool
+from opsbook.debugging.scrubbing import Scrubber
 from opsbook.debugging.sourcemaps import store
 from opsbook.debugging.sourcemaps.source_map import SourceMap, unpack
 from opsbook.debugging.sourcemaps.symbolication import Document, Lookup, Script, addresses, scripts_of, symbolicate
@@ -46,18 +48,11 @@ class SourceMaps:
         self._one_at_a_time = asyncio.Lock()
         self.forget = bus.subscribe(TOPIC, self._read)
 
-    async def read_back(self, project_id: int, document: Document) -> bool:
-        """Read an event's frames back to their sources, in place; says whether any was.
-
-        Costs nothing for what is not JavaScript, and for projects without source maps.
-        """
-        scripts = scripts_of(document) if project_id in self._projects else ()
-        return bool(scripts) and symbolicate(document, await self._lookup(project_id, scripts))
-
     async def lookup(self, project_id: int, payload: bytes | memoryview) -> Lookup | None:
         """With which to `symbolicate` an event that is still as it was sent; None where there is nothing to do.
 
-        Where the database does not answer in time, too: what is kept as it came is read back when it is looked at.
+        Costs nothing for what is not JavaScript, and for projects without source maps. Where the database does not
+        answer in time there is none, either: what is kept as it came is read back when it is looked at.
         """
         if project_id not in self._projects or not any(mention in bytes(payload) for mention in _MENTIONS):
             return None
@@ -121,6 +116,28 @@ class SourceMaps:
         rows = connection.execute(store.QUERIES["projects_with_maps"]).fetchall()
         self._projects = frozenset(row[0] for row in rows)
         self._ids = {}
+
+
+async def read_back(connection: Connection, project_id: int, document: Document) -> Document:
+    """An event as it is shown: one that was kept as it came is read back now, for its maps may have come later.
+
+    What the maps add is scrubbed, as it would have been before the event was kept.
+    """
+    found: dict[str, SourceMap] = {}
+    maps: dict[int, SourceMap] = {}
+    for script in scripts_of(document):
+        map_id = await _find(connection, project_id, script)
+        content = await store.load_map(connection, map_id) if map_id is not None and map_id not in maps else None
+        if map_id is not None and content is not None:
+            maps[map_id] = await asyncio.to_thread(unpack, content)
+        if map_id in maps:
+            found[script.url] = maps[map_id]
+    return _scrubber().scrub(document) if symbolicate(document, found.get) else document
+
+
+@cache
+def _scrubber() -> Scrubber:
+    return Scrubber()
 
 
 async def _find(connection: Connection, project_id: int, script: Script) -> int | None:
