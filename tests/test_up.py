@@ -65,7 +65,7 @@ def all_gone(processes: list[psutil.Process]) -> bool:
 def test_files_of_the_home(running: Up) -> None:
     facts = json.loads((running.home / "up.json").read_text())
     assert (facts["pid"], facts["url"]) == (running.process.pid, running.url)
-    for name in ("admin-token", "secret-key", "ops.url", "service.url", "passwords", "up.json"):
+    for name in ("admin-token", "secret-key", "sentry-dsn", "ops.url", "service.url", "passwords", "up.json"):
         assert stat.S_IMODE((running.home / name).stat().st_mode) == 0o600, name
 
 

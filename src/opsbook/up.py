@@ -144,6 +144,8 @@ def _environment(place: Place, urls: Mapping[str, str]) -> dict[str, str]:
     admin_token = place.home.keep("admin-token", lambda: secrets.token_urlsafe(32))
     secret_key = place.home.keep("secret-key", lambda: secrets.token_hex(32))
     return {
+        # One that the environment gives leads to another Sentry, and what arrives here goes on to it.
+        **_sentry_dsn(place, urls["ops"]),
         **os.environ,
         MARK: str(place.home.path),
         "OPSBOOK_HOME": str(place.home.path),
@@ -152,6 +154,21 @@ def _environment(place: Place, urls: Mapping[str, str]) -> dict[str, str]:
         "ADMIN_TOKEN": given.admin_token.get_secret_value() if given.admin_token else admin_token,
         "SECRET_KEY": given.secret_key.get_secret_value() if given.secret_key else secret_key,
     }
+
+
+def _sentry_dsn(place: Place, ops_url: str) -> dict[str, str]:
+    """Where the service sends its errors: here, by the first project's oldest key that is in use."""
+    import psycopg
+
+    from opsbook.debugging import dsn_of
+
+    with psycopg.connect(ops_url) as connection:
+        dsn = dsn_of(connection, place.address)
+    if dsn is None:
+        place.home.remove("sentry-dsn")
+        return {}
+    place.home.write("sentry-dsn", dsn + "\n")
+    return {"SENTRY_DSN": dsn}
 
 
 def _web(place: Place, environment: Mapping[str, str]) -> Child:

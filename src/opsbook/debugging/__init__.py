@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from opsbook.core.chapter import Chapter, Command
 
 if TYPE_CHECKING:
+    from opsbook.debugging.errors.projects import dsn_of
     from opsbook.debugging.intake.api import Intake
     from opsbook.debugging.logs.process import ProcessLogs, shipping_logs
 
-__all__ = ["CHAPTER", "Intake", "ProcessLogs", "shipping_logs"]
+__all__ = ["CHAPTER", "Intake", "ProcessLogs", "dsn_of", "shipping_logs"]
 
 CHAPTER = Chapter(
     name="debugging",
@@ -32,6 +33,7 @@ CHAPTER = Chapter(
 _HOMES = {
     "Intake": "opsbook.debugging.intake.api",
     "ProcessLogs": "opsbook.debugging.logs.process",
+    "dsn_of": "opsbook.debugging.errors.projects",
     "shipping_logs": "opsbook.debugging.logs.process",
 }
 

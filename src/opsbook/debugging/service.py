@@ -30,6 +30,8 @@ from opsbook.debugging.sourcemaps.maps import SourceMaps
 from opsbook.debugging.sourcemaps.uploads import Uploads
 from opsbook.debugging.users.trails import trails_in
 
+_STOP_SECONDS = 1.5
+
 log = get_logger(__name__)
 
 
@@ -71,7 +73,9 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
         source_maps.forget()
         forwarding.cancel()
         writer.close()
-        await writing
+        # A database that hangs must not hang the stop: what waits for it was never acknowledged.
+        await asyncio.wait({writing}, timeout=_STOP_SECONDS)
+        writing.cancel()
         receiver.room.close()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 from psycopg.rows import DictRow
 
 from opsbook.core.errors import Conflict, NotFound
@@ -66,6 +67,18 @@ async def set_key(connection: Connection, public_key: str, *, disabled: bool) ->
 async def item_counts(connection: Connection, period: timedelta) -> Sequence[DictRow]:
     """What became of what projects sent within the period, by category and outcome."""
     return await (await connection.execute(_QUERIES["item_counts"], {"period": period})).fetchall()
+
+
+def dsn_of(connection: psycopg.Connection[Any], address: str, project_id: int = 1) -> str | None:
+    """The DSN with which a service sends its errors to the server at `address`; None where the project has no key."""
+    row = connection.execute(_QUERIES["key_in_use"], {"project": project_id}).fetchone()
+    return written_dsn(row[0], address, project_id) if row else None
+
+
+def written_dsn(public_key: str, address: str, project_id: int) -> str:
+    """A DSN as SDKs take it: `http://KEY@HOST/PROJECT`."""
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}://{public_key}@{rest.rstrip('/')}/{project_id}"
 
 
 def _found(row: DictRow | None, name: str) -> DictRow:

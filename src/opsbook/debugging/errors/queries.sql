@@ -368,6 +368,13 @@ join opsbook.error_projects p on p.id = k.project_id
 where %(project)s::text is null or p.name = %(project)s
 order by p.id, k.created_at, k.public_key
 
+-- name: key_in_use
+-- The oldest key of a project that is not disabled.
+select public_key from opsbook.error_project_keys
+where project_id = %(project)s and disabled_at is null
+order by created_at, public_key
+limit 1
+
 -- name: create_key
 -- A new key of a project.
 insert into opsbook.error_project_keys (project_id, label)

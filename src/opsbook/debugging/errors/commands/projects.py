@@ -161,6 +161,5 @@ def _set_key(key: str, reason: str | None, *, disabled: bool, yes: bool, dry_run
 
 
 def _dsn(key: str, project_id: int) -> str:
-    """What an SDK takes: OPSBOOK_URL with the key, or where `opsbook up` listens unless told otherwise."""
-    scheme, _, rest = (settings().url or _USUAL_ADDRESS).partition("://")
-    return f"{scheme}://{key}@{rest.rstrip('/')}/{project_id}"
+    """By OPSBOOK_URL, or where `opsbook up` listens unless told otherwise."""
+    return projects.written_dsn(key, settings().url or _USUAL_ADDRESS, project_id)
