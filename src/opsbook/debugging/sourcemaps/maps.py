@@ -44,7 +44,8 @@ class SourceMaps:
         self._projects: frozenset[int] = frozenset()
         self._ids: dict[Place, int | None] = {}
         self._maps: OrderedDict[int, SourceMap] = OrderedDict()
-        self._size_bytes = 0
+        self.size_bytes = 0
+        """Of the maps in memory."""
         self._one_at_a_time = asyncio.Lock()
         self.forget = bus.subscribe(TOPIC, self._read)
 
@@ -107,10 +108,10 @@ class SourceMaps:
 
     def _hold(self, map_id: int, loaded: SourceMap) -> None:
         self._maps[map_id] = loaded
-        self._size_bytes += loaded.size_bytes
-        while self._size_bytes > MOST_BYTES and len(self._maps) > 1:
+        self.size_bytes += loaded.size_bytes
+        while self.size_bytes > MOST_BYTES and len(self._maps) > 1:
             _, dropped = self._maps.popitem(last=False)
-            self._size_bytes -= dropped.size_bytes
+            self.size_bytes -= dropped.size_bytes
 
     def _read(self, connection: SyncConnection, _: int) -> None:
         rows = connection.execute(store.QUERIES["projects_with_maps"]).fetchall()

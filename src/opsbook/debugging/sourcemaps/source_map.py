@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Annotated, Final, NamedTuple
 from urllib.parse import urljoin
@@ -20,12 +21,15 @@ from opsbook.debugging.sourcemaps.mappings import NONE, Mappings, decode_mapping
 MOST_BYTES: Final = 48 * 1024 * 1024
 """Of one map's JSON."""
 MOST_SOURCES: Final = 50_000
+MOST_NAMES: Final = 1_000_000
 MOST_SECTIONS: Final = 1_000
 MOST_SOURCE_BYTES: Final = 8 * 1024 * 1024
 """Of the text of one source, which is split into lines when one of them is shown."""
 PATH_CHARACTERS: Final = 1_000
 NAME_CHARACTERS: Final = 200
-_KEPT_SPLIT: Final = 32
+_MOST_SPLIT_CHARACTERS: Final = 4 * 1024 * 1024
+"""Of sources whose lines are at hand; a stack leads through a few dozen files."""
+_CACHED: Final = 4_096
 _XSSI_PREFIX: Final = b")]}"
 _ROOT: Final = re.compile(r"^[a-z][a-z0-9+.-]*:(?://[^/]*)?/*", re.IGNORECASE)
 
@@ -57,7 +61,8 @@ class SourceMap:
         self.sources = sources
         self.names = names
         self.mappings = mappings
-        self._split: dict[int, list[str]] = {}
+        self._split: dict[int, Sequence[str]] = {}
+        self._split_characters = 0
 
     @property
     def size_bytes(self) -> int:
@@ -76,12 +81,15 @@ class SourceMap:
     def lines(self, source: int) -> Sequence[str]:
         """The lines of a source; none where the map does not carry it."""
         lines = self._split.get(source)
-        if lines is None:
-            text = self.sources[source].text
-            lines = _unpacked(text).decode().split("\n") if text else []
-            if len(self._split) >= _KEPT_SPLIT:
-                self._split.clear()
-            self._split[source] = lines
+        return self._split_up(source) if lines is None else lines
+
+    def _split_up(self, source: int) -> Sequence[str]:
+        packed = self.sources[source].text
+        text = _unpacked(packed).decode() if packed else ""
+        if self._split_characters > _MOST_SPLIT_CHARACTERS:
+            self._split, self._split_characters = {}, 0
+        self._split[source] = lines = text.split("\n") if text else []
+        self._split_characters += len(text)
         return lines
 
 
@@ -125,12 +133,14 @@ def unpack(packed: bytes) -> SourceMap:
     return SourceMap(kept.sources, kept.names, mappings)
 
 
+@lru_cache(_CACHED)
 def name_of(path: str) -> str:
     """A source's path without what the bundler put before it: the name that stays from one build to the next."""
     parts = _ROOT.sub("", path.partition("?")[0]).split("/")
     return "/".join(part for part in parts if part not in {"", ".", ".."}) or path
 
 
+@lru_cache(_CACHED)
 def resolve(reference: str, base: str) -> str:
     """An address as seen from another; the reference itself where that makes none."""
     try:
@@ -155,8 +165,10 @@ class _Written(msgspec.Struct):
     version: int
     mappings: str = ""
     sources: Annotated[list[str | None], Meta(max_length=MOST_SOURCES)] = msgspec.field(default_factory=list)
-    sources_content: list[str | None] | None = msgspec.field(default=None, name="sourcesContent")
-    names: list[str] = msgspec.field(default_factory=list)
+    sources_content: Annotated[list[str | None], Meta(max_length=MOST_SOURCES)] | None = msgspec.field(
+        default=None, name="sourcesContent"
+    )
+    names: Annotated[list[str], Meta(max_length=MOST_NAMES)] = msgspec.field(default_factory=list)
     source_root: str | None = msgspec.field(default=None, name="sourceRoot")
     ignore_list: list[int] | None = msgspec.field(default=None, name="ignoreList")
     x_google_ignore_list: list[int] | None = None
