@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis import Case
@@ -15,14 +16,14 @@ from opsbook.server import Opsbook
 from tests.conftest import ADMIN_TOKEN
 
 DESCRIPTION = "/api/openapi.json"
-STREAM = "/api/flags/stream"
+STREAMS = ["/api/flags/stream", "/api/admin/logs/stream"]
 TARGETING = ("/api/admin/feature-flags", "/api/admin/flag-segments")
 
 # The operations must be known before any server is up, so that each becomes a test.
 described = schemathesis.openapi.from_asgi(
     DESCRIPTION, Opsbook(load_settings(ops_database_url="postgresql://127.0.0.1:1/none")).app
 )
-schema = schemathesis.openapi.from_dict(described.raw_schema).exclude(path=STREAM)
+schema = schemathesis.openapi.from_dict(described.raw_schema).exclude(path=STREAMS)
 # A parameter that we do not know is ignored, as is usual; who gets in is another test's question.
 schema.config.generation.allow_extra_parameters = False
 schema.config.generation.with_security_parameters = False
@@ -44,9 +45,10 @@ def test_answers_are_as_described(case: Case[Any], server: str) -> None:
     case.call_and_validate(base_url=server, headers=headers, timeout=30, excluded_checks=beyond)
 
 
-def test_the_stream_is_described_as_one(api: httpx.Client) -> None:
-    responses = api.get(DESCRIPTION).json()["paths"][STREAM]["get"]["responses"]
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_stream_is_described_as_one(api: httpx.Client, stream: str) -> None:
+    responses = api.get(DESCRIPTION).json()["paths"][stream]["get"]["responses"]
     assert list(responses["200"]["content"]) == ["text/event-stream"]
-    with api.stream("GET", STREAM) as answer:
+    with api.stream("GET", stream) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")

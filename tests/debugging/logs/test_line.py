@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -123,9 +124,9 @@ def test_a_trace_that_is_none_is_left_out(trace: object) -> None:
     assert line_of(record("x", trace_id=trace)).trace_id is None
 
 
-@given(st.datetimes(timezones=st.timezones()), st.integers(1, 2**31 - 1), st.integers(1, 2**63 - 1))
-def test_a_place_is_its_text(moment: Any, writer: int, number: int) -> None:
-    place = Place(moment, writer, number)
+@given(st.integers(0, 10**16 - 1), st.integers(0, 10**9 - 1), st.integers(0, 10**18 - 1))
+def test_a_place_is_its_text(microseconds: int, writer: int, number: int) -> None:
+    place = Place(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds), writer, number)
     assert Place.parse(str(place)) == place
 
 

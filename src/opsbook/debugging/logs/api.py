@@ -19,7 +19,7 @@ from opsbook.core.http.fields import Moment
 from opsbook.core.http.identity import bearer_identity, requires
 from opsbook.core.http.problems import problems
 from opsbook.debugging.logs import store
-from opsbook.debugging.logs.filter import LONGEST_TEXT, LogFilter, Place, read_fields
+from opsbook.debugging.logs.filter import LONGEST_TEXT, PLACE_PATTERN, LogFilter, Place, read_fields
 from opsbook.debugging.logs.following import Follower
 from opsbook.debugging.logs.streams import FollowerResponse, LogReaders, begin_at
 
@@ -110,10 +110,7 @@ async def search(
     wanted: Wanted,
     since: Annotated[Moment | None, Query()] = None,
     until: Annotated[Moment | None, Query()] = None,
-    before: Annotated[
-        str | None,
-        Query(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[^_\x00]{1,40}_[0-9]{1,9}_[0-9]{1,18}$", description="`next`"),
-    ] = None,
+    before: Annotated[str | None, Query(pattern=PLACE_PATTERN, description="`next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=store.MOST_LINES)] = 100,
 ) -> LinesOutput:
     await runtime.get(LogReaders).note(runtime, reader, wanted)
