@@ -14,6 +14,7 @@ from opsbook.core.settings import Settings
 from opsbook.debugging.checkins.health import check_ins_in_health
 from opsbook.debugging.checkins.intake import CheckInStore
 from opsbook.debugging.errors.attachments import AttachmentStore
+from opsbook.debugging.errors.dictionaries import Dictionaries
 from opsbook.debugging.errors.feedback import FeedbackStore, UserReportStore
 from opsbook.debugging.errors.writing import EventStore
 from opsbook.debugging.intake.forwarding import Forwarder
@@ -38,7 +39,8 @@ log = get_logger(__name__)
 @asynccontextmanager
 async def running(runtime: Runtime) -> AsyncIterator[None]:
     """Receive what SDKs send while the server lives, and write what waits before it ends."""
-    register("event", EventStore(runtime.settings.errors_full_per_hour))
+    dictionaries = Dictionaries(runtime.bus)
+    register("event", EventStore(runtime.settings.errors_full_per_hour, dictionaries))
     register("feedback", FeedbackStore())
     register("user_report", UserReportStore())
     register("attachment", AttachmentStore())
@@ -70,6 +72,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
             yield
     finally:
         projects.forget()
+        dictionaries.forget()
         source_maps.forget()
         forwarding.cancel()
         writer.close()

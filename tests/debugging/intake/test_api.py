@@ -10,6 +10,7 @@ import httpx
 import psycopg
 import pytest
 
+from opsbook.debugging.errors.compression import read_payload
 from tests.debugging.sending import Sender, envelope, key_of, new_event
 
 Database = psycopg.Connection[Any]
@@ -123,9 +124,7 @@ def test_secrets_are_taken_out_before_anything_is_kept(sender: Sender, database:
     event_id = sender.event("Leak", extra={"password": "hunter2hunter2"}, message="token=abcdefghijklmnop")
     row = database.execute("select * from error_events where event_id = %s", [event_id]).fetchone()
     assert row is not None
-    from opsbook.debugging.errors.rows import decompress
-
-    kept = str(row) + str(decompress(row[-2]))
+    kept = str(row) + str(read_payload(row[-2]))
     assert "[Filtered]" in kept
     assert "hunter2" not in kept
 

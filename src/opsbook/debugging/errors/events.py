@@ -12,7 +12,7 @@ from psycopg.rows import DictRow
 from opsbook.core.errors import NotFound
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
-from opsbook.debugging.errors.rows import decompress
+from opsbook.debugging.errors.dictionaries import read_document
 from opsbook.debugging.sourcemaps.maps import read_back
 
 _QUERIES: Final = load_queries("opsbook.debugging.errors")
@@ -51,7 +51,7 @@ async def get_event(connection: Connection, event_id: UUID) -> EventDetail:
     attachments = await (await connection.execute(_QUERIES["attachments"], of)).fetchall()
     feedback = await (await connection.execute(_QUERIES["feedback"], of)).fetchall()
     assert neighbours is not None
-    document = await read_back(connection, row["project_id"], decompress(payload))
+    document = await read_back(connection, row["project_id"], await read_document(connection, bytes(payload)))
     return EventDetail(row, document, attachments, feedback, neighbours["older"], neighbours["newer"])
 
 

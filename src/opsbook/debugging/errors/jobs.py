@@ -10,6 +10,7 @@ from procrastinate import Blueprint, JobContext
 from opsbook.core.jobs import settings_of
 from opsbook.core.postgres.connect import connect
 from opsbook.core.queries import load_queries
+from opsbook.debugging.errors.dictionaries import train_due
 
 blueprint = Blueprint()
 DAYS_AHEAD: Final = 14
@@ -25,4 +26,13 @@ async def tidy(context: JobContext, timestamp: int) -> None:
     async with connect(settings.require_url("ops"), "opsbook worker") as connection:
         await connection.execute(_QUERIES["make_partitions"], {"days": DAYS_AHEAD})
         await connection.execute(_QUERIES["drop_old_days"], {"days": settings.errors_kept_days})
+        await connection.execute(_QUERIES["drop_dictionaries"], {"days": settings.errors_kept_days})
         await connection.execute(_QUERIES["tidy"], {"kept": COUNTS_KEPT})
+
+
+@blueprint.periodic(cron="*/10 * * * *")
+@blueprint.task(queueing_lock="errors:train_dictionaries", pass_context=True)
+async def train_dictionaries(context: JobContext, timestamp: int) -> None:
+    """Learn what the events of each project have in common, so that they take half the room."""
+    async with connect(settings_of(context).require_url("ops"), "opsbook worker") as connection:
+        await train_due(connection)

@@ -134,9 +134,8 @@ on conflict do nothing
 -- name: event_filter
 -- Which events are asked for; stands in the statements that look for events. A null is a question not asked.
 (%(project)s::bigint is null or e.project_id = %(project)s)
-    and (%(issue)s::bigint is null or e.group_id = any (
-        array(select id from opsbook.error_groups where issue_id = %(issue)s)
-    ))
+    and (%(group)s::bigint is null or e.group_id = %(group)s)
+    and (%(groups)s::bigint[] is null or e.group_id = any (%(groups)s))
     and (%(since)s::timestamptz is null or (
         e.occurred_at >= %(since)s and e.received_on >= (%(since)s::timestamptz at time zone 'utc')::date - 1
     ))
@@ -163,6 +162,10 @@ where {event_filter}
     and (%(before)s::timestamptz is null or (e.occurred_at, e.event_id) < (%(before)s, %(before_id)s::uuid))
 order by e.occurred_at desc, e.event_id desc
 limit %(limit)s
+
+-- name: group_ids
+-- The groups of an issue, by number alone.
+select id from opsbook.error_groups where issue_id = %(issue)s
 
 -- name: event
 -- One event, whole.
@@ -396,6 +399,57 @@ join opsbook.error_projects p on p.id = c.project_id
 where c.minute > now() - %(period)s::interval
 group by p.name, c.category, c.outcome, c.reason
 order by p.name, c.category, c.outcome, c.reason
+
+-- name: newest_dictionaries
+-- The number of each project's newest dictionary.
+select distinct on (project_id) project_id, id
+from opsbook.error_dictionaries
+order by project_id, made_at desc
+
+-- name: dictionaries
+-- Dictionaries by number.
+select id, content from opsbook.error_dictionaries where id = any (%(ids)s)
+
+-- name: untrained
+-- Projects without a dictionary, or with one that has had its week.
+select p.id from opsbook.error_projects p
+where not exists (
+    select from opsbook.error_dictionaries d
+    where d.project_id = p.id and d.made_at > now() - %(age)s::interval
+)
+order by p.id
+
+-- name: samples
+-- Events to train a dictionary on: the newest of each of the groups that were seen last.
+select e.payload
+from (
+    select id from opsbook.error_groups
+    where project_id = %(project)s
+    order by last_seen desc
+    limit %(limit)s
+) g
+cross join lateral (
+    select payload from opsbook.error_events
+    where group_id = g.id
+    order by occurred_at desc
+    limit 5
+) e
+limit %(limit)s
+
+-- name: add_dictionary
+-- A new dictionary; its number is made from its content.
+insert into opsbook.error_dictionaries (id, project_id, content)
+values (%(id)s, %(project)s, %(content)s)
+on conflict (id) do nothing
+
+-- name: drop_dictionaries
+-- Forget dictionaries that no event needs any more: the next was made before the oldest event was received.
+delete from opsbook.error_dictionaries d
+where exists (
+    select from opsbook.error_dictionaries newer
+    where newer.project_id = d.project_id and newer.made_at > d.made_at
+        and newer.made_at < now() - make_interval(days => %(days)s + 2)
+)
 
 -- name: make_partitions
 -- The coming days' partitions.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, cast
@@ -10,17 +9,16 @@ from uuid import UUID
 
 import msgspec
 import orjson
-import zstandard
 
+from opsbook.debugging.errors.compression import Dictionary, compress
 from opsbook.debugging.grouping import Grouping, culprit, group, title
+from opsbook.debugging.intake.items import Origin
 from opsbook.debugging.protocol.document import Document, read_document
 from opsbook.debugging.protocol.event import Event, read_event
-from opsbook.debugging.scrubbing import Scrubber
-from opsbook.debugging.sourcemaps.symbolication import Lookup, symbolicate
+from opsbook.debugging.sourcemaps.symbolication import symbolicate
 
 MESSAGE_CHARACTERS: Final = 1_000
 """Of what is searched and listed; the payload has all."""
-COMPRESSION_LEVEL: Final = 3
 SENDERS_ADDRESS: Final = "{{auto}}"
 """An SDK writes this where it wants the address that we see."""
 
@@ -52,34 +50,24 @@ class EventRow(msgspec.Struct, frozen=True):
     payload_bytes: int
 
 
-def read_row(
-    raw: bytes | memoryview,
-    *,
-    project_id: int,
-    received_at: datetime,
-    scrubber: Scrubber,
-    sent_at: datetime | None = None,
-    event_id: str | None = None,
-    address: str | None = None,
-    lookup: Lookup | None = None,
-) -> EventRow:
+def read_row(raw: bytes | memoryview, origin: Origin, dictionary: Dictionary | None = None) -> EventRow:
     """The row of an event's payload. Raises `Malformed` or `TooLarge`."""
     document = read_document(raw)
-    _fill_in_address(document, address)
-    if lookup and symbolicate(document.value, lookup):
+    _fill_in_address(document, origin.address)
+    if origin.lookup and symbolicate(document.value, origin.lookup):
         document.refresh()
-    scrubber.scrub_document(document)
-    event = read_event(document, received_at=received_at, sent_at=sent_at, event_id=event_id)
+    origin.scrubber.scrub_document(document)
+    event = read_event(document, received_at=origin.received_at, sent_at=origin.sent_at, event_id=origin.event_id)
     grouping, heading, user_id = group(event), title(event), event.user.key
     return EventRow(
         event_id=event.event_id,
-        project_id=project_id,
+        project_id=origin.project_id,
         hash=grouping.fingerprint,
         parts=_parts(grouping),
         title=heading,
         culprit=culprit(event),
         occurred_at=event.occurred_at,
-        received_at=received_at,
+        received_at=origin.received_at,
         level=event.level,
         platform=event.platform,
         environment=event.environment,
@@ -90,25 +78,9 @@ def read_row(
         trace_id=event.trace_id,
         message=_message(event, heading),
         tags=orjson.dumps(event.tags).decode(),
-        payload=compress(document.text),
+        payload=compress(document.text, dictionary),
         payload_bytes=len(document.text),
     )
-
-
-def compress(text: bytes) -> bytes:
-    """As zstd, with the text's length in its header."""
-    if not hasattr(_compressors, "own"):
-        _compressors.own = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
-    return cast("bytes", _compressors.own.compress(text))
-
-
-def decompress(payload: bytes) -> dict[str, Any]:
-    """The event's document from a row's payload."""
-    return cast("dict[str, Any]", orjson.loads(zstandard.ZstdDecompressor().decompress(payload)))
-
-
-_compressors = threading.local()
-"""One for each thread: a compressor is not to be shared, and takes longer to make than an event to compress."""
 
 
 def _fill_in_address(document: Document, address: str | None) -> None:

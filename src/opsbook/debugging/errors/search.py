@@ -46,8 +46,10 @@ class EventFilter:
     """Part of the message, in any case."""
 
     def parameters(self) -> dict[str, Any]:
+        """Of the statements that look for events; of all issues, unless told which groups."""
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {**plain, "tags": Jsonb(dict(self.tags)) if self.tags else None, "text": _containing(self.text)}
+        tags = Jsonb(dict(self.tags)) if self.tags else None
+        return {**plain, "tags": tags, "text": _containing(self.text), "group": None, "groups": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ async def find_events(
     """Events that match, newest first."""
     before_id = _uuid(after.id) if after else None
     parameters = {**wanted.parameters(), **_paging(limit, after), "before_id": before_id}
+    if wanted.issue is not None:
+        parameters |= await _groups_of(connection, wanted.issue)
     return await _page(connection, _EVENTS, parameters, ("occurred_at", "event_id"))
 
 
@@ -128,6 +132,13 @@ async def find_issues(
     }
     query = _ISSUES_OF_EVENTS if wanted.asks_of_events else _ISSUES
     return await _page(connection, query, parameters, ("last_seen", "id"))
+
+
+async def _groups_of(connection: Connection, issue: int) -> dict[str, Any]:
+    """Looked up first: for one group, as most issues have, the newest events stand at the beginning of an index."""
+    rows = await (await connection.execute(_QUERIES["group_ids"], {"issue": issue})).fetchall()
+    groups = [row["id"] for row in rows]
+    return {"group": groups[0]} if len(groups) == 1 else {"groups": groups}
 
 
 def _paging(limit: int, after: Place | None) -> dict[str, Any]:

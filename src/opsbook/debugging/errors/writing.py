@@ -12,6 +12,7 @@ import msgspec
 
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
+from opsbook.debugging.errors.dictionaries import Dictionaries
 from opsbook.debugging.errors.rows import EventRow, read_row
 from opsbook.debugging.errors.sampling import stands_for
 from opsbook.debugging.intake.items import Count, Counts, Origin
@@ -37,23 +38,14 @@ Placed: TypeAlias = tuple[EventRow, Group]
 class EventStore:
     """The store of `event` items. Of each issue the first `full_per_hour` events of an hour are kept whole."""
 
-    def __init__(self, full_per_hour: int) -> None:
+    def __init__(self, full_per_hour: int, dictionaries: Dictionaries) -> None:
         self._full_per_hour = full_per_hour
+        self._dictionaries = dictionaries
         self._releases: set[tuple[int, str]] = set()
         """Known to be in the database."""
 
     def read(self, item: Item, origin: Origin) -> Sequence[EventRow]:
-        row = read_row(
-            item.payload,
-            project_id=origin.project_id,
-            received_at=origin.received_at,
-            scrubber=origin.scrubber,
-            sent_at=origin.sent_at,
-            event_id=origin.event_id,
-            address=origin.address,
-            lookup=origin.lookup,
-        )
-        return (row,)
+        return (read_row(item.payload, origin, self._dictionaries.newest(origin.project_id)),)
 
     async def write(self, connection: Connection, rows: Sequence[EventRow], counts: Counts) -> None:
         await connection.execute(_QUERIES["hold_groups"])

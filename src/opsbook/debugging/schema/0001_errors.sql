@@ -133,6 +133,19 @@ create table error_issue_comments (
 );
 create index error_issue_comments_issue on error_issue_comments (issue_id, id);
 
+create table error_dictionaries (
+    id bigint primary key,
+    project_id bigint not null references error_projects on delete cascade,
+    made_at timestamptz not null default now(),
+    content bytea not null
+);
+alter table error_dictionaries alter column content set storage external;
+comment on table error_dictionaries is
+    'What a project''s events have in common, for zstd; each compressed event names the one that it needs by its id.';
+create index error_dictionaries_project on error_dictionaries (project_id, made_at desc);
+create trigger announce after insert or delete on error_dictionaries
+    for each statement execute function announce_error_projects();
+
 create table error_events (
     received_on date not null default (now() at time zone 'utc')::date,
     event_id uuid not null,
@@ -157,7 +170,7 @@ create table error_events (
 -- Compressed already.
 alter table error_events alter column payload set storage external;
 comment on table error_events is 'Events, scrubbed. A group''s issue is in error_groups: `error_events join error_groups g on g.id = group_id`.';
-comment on column error_events.payload is 'The event as JSON, compressed with zstd (RFC 8878); payload_bytes before that.';
+comment on column error_events.payload is 'The event as JSON, compressed with zstd (RFC 8878), mostly with a dictionary of error_dictionaries; payload_bytes before that.';
 comment on column error_events.stands_for is 'Of a flood one in 10, 100 … is kept, and stands for so many.';
 comment on column error_events.user_id is 'The user''s id, else e-mail address, name or IP address.';
 create index error_events_group on error_events (group_id, occurred_at desc);
@@ -165,6 +178,9 @@ create index error_events_time on error_events (occurred_at desc);
 create index error_events_endpoint on error_events (transaction, occurred_at desc);
 create index error_events_user on error_events (user_id, occurred_at desc) where user_id is not null;
 create index error_events_release on error_events (release, occurred_at desc) where release is not null;
+-- Most events are errors of production: an index of the others costs those nothing.
+create index error_events_level on error_events (level, occurred_at desc) where level <> 'error';
+create index error_events_environment on error_events (environment, occurred_at desc) where environment <> 'production';
 create index error_events_trace on error_events (trace_id) where trace_id is not null;
 create table error_events_default partition of error_events default;
 
