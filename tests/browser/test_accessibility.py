@@ -17,7 +17,10 @@ PAGES = [
     *("/ops/flags/shown/variants", "/ops/flags/shown/prerequisites", "/ops/flags/shown/revisions/999999"),
     *("/ops/flags/-/segments", "/ops/flags/-/new-segment", "/ops/flags/-/segments/staff"),
     *("/ops/flags/dead", "/ops/audit", "/ops/audit?q=nothing-has-this", "/ops/access", "/ops/access/password"),
+    *("/ops/logs", "/ops/logs?text=nothing-has-this", "/ops/logs/level"),
     *("/ops/search?q=shown", "/ops/flags/never-was"),
+    *("/ops/check-ins", "/ops/check-ins/new", "/ops/check-ins/1", "/ops/check-ins/1/delete"),
+    *("/ops/users", "/ops/users/somebody"),
 ]
 
 
@@ -36,6 +39,8 @@ def _flags(api: httpx.Client) -> None:
     api.post(flags, json={"name": "shown", "enabled": True, **fields, **targeting})
     api.post(flags, json={"name": "shown", "rollout_percentage": 25, "reason": "going well"})
     api.post(flags, json={"name": "dead", "enabled": True, "kill_switch": True})
+    for status in ("ok", "error", "in_progress"):
+        api.post("/api/admin/check-ins/nightly-backup", json={"status": status})
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

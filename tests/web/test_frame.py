@@ -43,6 +43,12 @@ def test_navigation_leads_to_the_chapters_that_have_a_page(owner: Person) -> Non
     assert len({key for _, key, _ in links}) == len(links)
 
 
+@pytest.mark.parametrize("path", ["/ops/logs", "/ops/check-ins", "/ops/check-ins/new", "/ops/users"])
+def test_each_page_of_a_chapter_lies_under_the_chapters_entry(owner: Person, path: str) -> None:
+    current = re.findall(r'<a href="(/ops[^"]*)" data-go="\w" aria-current="page"', owner.get(path).text)
+    assert current == ["/ops/logs"]
+
+
 def test_static_files_are_kept_for_a_year_under_an_address_of_their_content(owner: Person) -> None:
     address = re.search(r'href="(/ops/static/[^"]+style\.css)"', owner.get("/ops").text)
     assert address is not None

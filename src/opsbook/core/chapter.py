@@ -44,6 +44,8 @@ class Chapter:
     """`module:router` of the console pages, mounted under `/ops`."""
     page: str | None = None
     """Path of the chapter's first console page below `/ops`, as the navigation links it."""
+    further_pages: tuple[str, ...] = ()
+    """Paths of its other pages below `/ops`, so that the navigation knows whose they are."""
     running: str | None = None
     """`module:function` taking the Runtime and giving an async context: what lives while the server does."""
     jobs: str | None = None

@@ -26,6 +26,7 @@ CHAPTER = Chapter(
     api="opsbook.debugging.routes:router",
     pages="opsbook.debugging.pages:router",
     page="logs",
+    further_pages=("check-ins", "users"),
     running="opsbook.debugging.service:running",
     jobs="opsbook.debugging.jobs:blueprint",
 )

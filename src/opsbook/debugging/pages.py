@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from opsbook.debugging.checkins.pages import router as check_ins
 from opsbook.debugging.logs.pages import router as logs
+from opsbook.debugging.users.pages import router as users
 
 router = APIRouter()
 router.include_router(logs)
+router.include_router(check_ins)
+router.include_router(users)

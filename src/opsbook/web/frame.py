@@ -53,10 +53,12 @@ def navigation(runtime: Runtime, path: str) -> list[Destination]:
         if chapter.page is not None
     ]
     entries.append(("Audit", "/ops/audit", "audit"))
-    here = max((entry[1] for entry in entries if _lies_under(path, entry[1])), key=len, default="")
+    further = {_console_path(page): chapter.name for chapter in runtime.chapters for page in chapter.further_pages}
+    owners = {target: name for _, target, name in entries} | further
+    here = owners.get(max((place for place in owners if _lies_under(path, place)), key=len, default=""))
     keys: set[str] = set()
     return [
-        Destination(title, target, name if name in _ICONS else "runbook", _free_letter(title, keys), target == here)
+        Destination(title, target, name if name in _ICONS else "runbook", _free_letter(title, keys), name == here)
         for title, target, name in entries
     ]
 

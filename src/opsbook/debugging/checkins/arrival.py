@@ -16,6 +16,8 @@ from opsbook.debugging.protocol import identifiers
 from opsbook.debugging.protocol.errors import Malformed
 
 USUAL_ENVIRONMENT: Final = "production"
+USUAL_PROJECT: Final = 1
+"""The project that is there from the beginning."""
 _REPORTED: Final = frozenset({Status.IN_PROGRESS, Status.OK, Status.ERROR})
 _LONGEST_MINUTES: Final = 30 * 24 * 60
 _MOST_THRESHOLD: Final = 720
@@ -42,7 +44,7 @@ class Arrival:
     slug: str
     status: Status
     at: datetime
-    project_id: int = 1
+    project_id: int = USUAL_PROJECT
     environment: str = USUAL_ENVIRONMENT
     id: UUID | None = None
     """None for the newest run that is still going, else a new one."""

@@ -1,14 +1,15 @@
 -- Statements on check-ins.
 
 -- name: monitors
--- Monitors with when their oldest run that is still going began: all, or those of a name, of an environment.
+-- Monitors with when their oldest run that is still going began: all, or those of a number, a name, an environment.
 select
     m.id, m.project_id, m.slug, m.environment, m.schedule, m.timezone, m.margin, m.max_runtime, m.failure_threshold,
     m.recovery_threshold, m.muted_until, m.problem, m.created_at, m.expected_after, m.last_status, m.last_at,
     m.failures, m.successes, m.failing_since, m.secret_hash is not null as has_address,
     (select min(c.started_at) from opsbook.check_ins c where c.monitor_id = m.id and c.status = 'in_progress') as open_since
 from opsbook.check_in_monitors m
-where (%(slug)s::text is null or m.slug = %(slug)s)
+where (%(id)s::bigint is null or m.id = %(id)s)
+    and (%(slug)s::text is null or m.slug = %(slug)s)
     and (%(environment)s::text is null or m.environment = %(environment)s)
 order by m.slug, m.environment, m.project_id
 

@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 from opsbook.core.errors import NotFound
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
-from opsbook.debugging.checkins.arrival import Arrival, Expectation
+from opsbook.debugging.checkins.arrival import USUAL_PROJECT, Arrival, Expectation
 from opsbook.debugging.checkins.monitor import Monitor, State, Status
 from opsbook.debugging.checkins.store import list_monitors
 
@@ -60,14 +60,19 @@ async def record_one(connection: Connection, arrival: Arrival) -> None:
 
 
 async def expect(
-    connection: Connection, slug: str, environment: str, expectation: Expectation, now: datetime
+    connection: Connection,
+    slug: str,
+    environment: str,
+    expectation: Expectation,
+    now: datetime,
+    project_id: int = USUAL_PROJECT,
 ) -> Monitor:
     """Say what is expected of a monitor, which is made where it is not there yet.
 
     Raises:
         NotFound: There is no room for it.
     """
-    arrival = Arrival(slug, Status.OK, now, environment=environment, expectation=expectation)
+    arrival = Arrival(slug, Status.OK, now, project_id, environment, expectation=expectation)
     monitor = (await _held(connection, {arrival.key})).get(arrival.key)
     if monitor is None:
         raise NotFound(f"there are {MOST_MONITORS:,} monitors already; `opsbook check-ins delete` makes room")

@@ -26,8 +26,19 @@ async def list_monitors(
     connection: Connection, slug: str | None = None, environment: str | None = None
 ) -> Sequence[Monitor]:
     """Every monitor, or those of a name or an environment."""
-    cursor = connection.cursor(row_factory=class_row(Monitor))
-    return await (await cursor.execute(_QUERIES["monitors"], {"slug": slug, "environment": environment})).fetchall()
+    return await _monitors(connection, None, slug, environment)
+
+
+async def get(connection: Connection, number: int) -> Monitor:
+    """The monitor of that number.
+
+    Raises:
+        NotFound: There is none, or no longer.
+    """
+    found = await _monitors(connection, number)
+    if not found:
+        raise NotFound(f"no monitor has the number {number}; it may have been deleted")
+    return found[0]
 
 
 async def find(connection: Connection, slug: str, environment: str | None = None) -> Monitor:
@@ -93,3 +104,11 @@ async def delete(connection: Connection, monitor: Monitor) -> None:
 async def tidy(connection: Connection) -> None:
     """Forget runs older than 90 days, but for the newest 100 of each monitor."""
     await connection.execute(_QUERIES["tidy"], {"kept": KEPT, "newest": NEWEST_KEPT - 1})
+
+
+async def _monitors(
+    connection: Connection, number: int | None, slug: str | None = None, environment: str | None = None
+) -> Sequence[Monitor]:
+    cursor = connection.cursor(row_factory=class_row(Monitor))
+    parameters = {"id": number, "slug": slug, "environment": environment}
+    return await (await cursor.execute(_QUERIES["monitors"], parameters)).fetchall()

@@ -117,14 +117,4 @@ create trigger reschedule before update on check_in_monitors
     for each row when ((new.schedule, new.timezone) is distinct from (old.schedule, old.timezone))
     execute function reschedule_check_in_monitor();
 
-create function announce_check_in() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
-begin
-    perform pg_notify('opsbook', 'check_ins:' || extract(epoch from clock_timestamp())::bigint);
-    return null;
-end
-$$;
-create trigger announce after insert or update or delete on check_in_monitors
-    for each statement execute function announce_check_in();
-
 revoke execute on all functions in schema opsbook from public;

@@ -15,7 +15,7 @@ class Flags(Source):
     kind = "flags"
     database = "ops"
     note = (
-        "flags: changes that made a difference to this id by itself, judged by today's segments. Who was shown what"
+        "Flags: changes that made a difference to this id by itself, judged by today's segments. Who was shown what"
         " is only counted, not kept by person, and rules on other fields than the id are not judged."
     )
 
