@@ -25,7 +25,9 @@ import psycopg
 from benchmarks._servers import free_port, wait_for
 from opsbook.chapters import CHAPTERS
 from opsbook.core.postgres.cluster import EmbeddedPostgres
+from opsbook.core.postgres.connect import connect
 from opsbook.core.schema import apply_schema
+from opsbook.debugging.errors.dictionaries import train_due
 
 EVENT_BYTES = 10_000
 WORDS = tuple(name for name in dir(str) + dir(socket) + dir(os) + dir(dict) if name.islower() and name[0] != "_")
@@ -52,6 +54,7 @@ def main() -> None:
             with serving(url, folder) as (port, process):
                 bodies = [event_of(kind) for kind in range(KINDS)]
                 asyncio.run(load(port, key, bodies, 1.0))
+                asyncio.run(learn(url))
                 full = asyncio.run(load(port, key, bodies, SECONDS))
                 paced = asyncio.run(load(port, key, bodies, SECONDS, PACED_PER_SECOND))
                 memory = resident_megabytes(process.pid)
@@ -75,6 +78,13 @@ def prepare(url: str) -> str:
         row = connection.execute("select public_key from error_project_keys").fetchone()
         assert row is not None
         return str(row[0])
+
+
+async def learn(url: str) -> None:
+    """What the worker does every ten minutes; a second later every server knows."""
+    async with connect(url, "benchmark") as connection:
+        assert await train_due(connection) == 1
+    await asyncio.sleep(1.5)
 
 
 @contextmanager

@@ -49,6 +49,7 @@ class Sender:
 
     def __init__(self, client: httpx.Client, key: str, project: int = 1) -> None:
         self._client = client
+        self.key = key
         self._path = f"/api/{project}"
         self._headers = {"X-Sentry-Auth": f"Sentry sentry_version=7, sentry_client=test/1, sentry_key={key}"}
 

@@ -36,7 +36,8 @@ class Room:
     """What one process holds of bodies, and the threads in which it works on large ones."""
 
     def __init__(self) -> None:
-        self._held_bytes = 0
+        self.held_bytes = 0
+        """Of all bodies that are being read or worked on."""
         self._threads = ThreadPoolExecutor(THREADS, "opsbook-intake")
 
     def close(self) -> None:
@@ -70,9 +71,9 @@ class Room:
 
     def take(self, size_bytes: int) -> None:
         """Raises `Busy` where there is no room for so many bytes more; fewer are always welcome."""
-        if size_bytes > 0 and self._held_bytes + size_bytes > ROOM_BYTES:
+        if size_bytes > 0 and self.held_bytes + size_bytes > ROOM_BYTES:
             raise Busy
-        self._held_bytes += size_bytes
+        self.held_bytes += size_bytes
 
 
 class _Hold:
