@@ -20,7 +20,7 @@ from opsbook.debugging.logs.filter import LogFilter, Place
 LONGEST_PERIOD = timedelta(days=7)
 MOST_LINES = 1000
 
-_QUERIES = load_queries("opsbook.debugging.logs")
+QUERIES = load_queries("opsbook.debugging.logs")
 _DAYS_AHEAD = 14
 _MOST_AT_ONCE = 500
 
@@ -45,7 +45,8 @@ async def search(
         "before_number": before.number if before else None,
     }
     given = {**wanted.parameters(), **place, "since": since, "until": until, "limit": max(1, min(limit, MOST_LINES))}
-    return await (await connection.execute(_QUERIES["search"], given)).fetchall()
+    # Planned for what is given each time: a plan for any filter would look through everything.
+    return await (await connection.execute(QUERIES["search"], given, prepare=False)).fetchall()
 
 
 def place_of(line: Mapping[str, Any]) -> Place:
@@ -74,7 +75,7 @@ async def newer(connection: Connection, wanted: LogFilter, marks: Mapping[int, i
     """
     known = {str(writer): number for writer, number in marks.items()}
     given = {**wanted.parameters(), "marks": Jsonb(known), "floor": floor, "limit": _MOST_AT_ONCE}
-    rows = await (await connection.execute(_QUERIES["newer"], given)).fetchall()
+    rows = await (await connection.execute(QUERIES["newer"], given, prepare=False)).fetchall()
     return Newer(
         [row for row in rows if row["number"] is not None],
         {row["writer"]: row["looked_through"] for row in rows},
@@ -85,7 +86,7 @@ async def newer(connection: Connection, wanted: LogFilter, marks: Mapping[int, i
 
 async def clock(connection: Connection) -> datetime:
     """The database's time, by which lines are received."""
-    row = await (await connection.execute(_QUERIES["now"])).fetchone()
+    row = await (await connection.execute(QUERIES["now"])).fetchone()
     assert row is not None
     return row["now"]
 
@@ -98,7 +99,7 @@ async def note_reading(connection: Connection, wanted: LogFilter) -> None:
 
 async def levels(connection: Connection) -> Sequence[DictRow]:
     """The levels in force, that of all loggers first."""
-    return await (await connection.execute(_QUERIES["levels"])).fetchall()
+    return await (await connection.execute(QUERIES["levels"])).fetchall()
 
 
 async def set_level(
@@ -114,7 +115,7 @@ async def set_level(
     if not timedelta(seconds=1) <= period <= LONGEST_PERIOD:
         raise Invalid("a log level is set for a second at least, and for 7 days at most")
     given = {"logger": logger, "level": level.upper(), "period": period, "reason": reason}
-    row = await (await connection.execute(_QUERIES["set_level"], given)).fetchone()
+    row = await (await connection.execute(QUERIES["set_level"], given)).fetchone()
     assert row is not None
     return row
 
@@ -125,18 +126,18 @@ async def end_level(connection: Connection, logger: str = "root") -> None:
     Raises:
         NotFound: Nothing is set for this logger.
     """
-    row = await (await connection.execute(_QUERIES["end_level"], {"logger": logger})).fetchone()
+    row = await (await connection.execute(QUERIES["end_level"], {"logger": logger})).fetchone()
     if row is None:
         raise NotFound(f"no level is set for the logger {logger!r}; `opsbook logs level` shows what is")
 
 
 async def end_due_levels(connection: Connection) -> None:
     """Take out levels whose time is over."""
-    await connection.execute(_QUERIES["end_due_levels"])
+    await connection.execute(QUERIES["end_due_levels"])
 
 
 async def tidy(connection: Connection, days: int) -> None:
     """Make the partitions of the coming days; drop lines received more than so many days ago."""
-    await connection.execute(_QUERIES["make_days"], {"days": _DAYS_AHEAD})
-    await connection.execute(_QUERIES["drop_old_days"], {"days": days})
-    await connection.execute(_QUERIES["forget_writers"], {"days": days})
+    await connection.execute(QUERIES["make_days"], {"days": _DAYS_AHEAD})
+    await connection.execute(QUERIES["drop_old_days"], {"days": days})
+    await connection.execute(QUERIES["forget_writers"], {"days": days})

@@ -1,0 +1,42 @@
+"""What a search asks for is found by an index, not by looking through every line."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from opsbook.debugging.logs.filter import LogFilter
+from opsbook.debugging.logs.store import QUERIES
+
+LINES = """
+insert into log_lines (writer, number, logged_at, level, logger, message, fields, request_id, trace_id, user_id)
+select 88, n, now() - n * interval '1 second', 'info', 'shop', 'order_placed', jsonb_build_object('order', n),
+    'request-' || n, md5(n::text)::uuid, 'user-' || n
+from generate_series(1, 6000) n
+"""
+
+
+@pytest.fixture(scope="module")
+def many_lines(database: psycopg.Connection) -> psycopg.Connection:
+    database.execute(LINES)
+    database.execute("analyze log_lines")
+    return database
+
+
+@pytest.mark.parametrize(
+    ("wanted", "condition"),
+    [
+        (LogFilter(request="request-4711"), "Index Cond: (request_id ="),
+        (LogFilter(trace="cfcd208495d565ef66e7dff9f98764da"), "Index Cond: (trace_id ="),
+        (LogFilter(user="user-4711"), "Index Cond: (user_id ="),
+        (LogFilter(text="order 4711"), "log_words_idx"),
+        (LogFilter(), "logged_at_idx"),
+    ],
+)
+def test_the_index_of_a_filter_is_used(many_lines: psycopg.Connection, wanted: LogFilter, condition: str) -> None:
+    place = dict.fromkeys(("since", "until", "before_time", "before_writer", "before_number"))
+    explained = many_lines.execute(
+        "explain " + QUERIES["search"], {**wanted.parameters(), **place, "limit": 100}, prepare=False
+    )
+    plan = "\n".join(row[0] for row in explained.fetchall())
+    assert condition in plan, plan
