@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
 import sys
+
+import pytest
 
 PROGRAM = """
 from opsbook.core.log import get_logger, set_up_logging
@@ -30,4 +33,49 @@ def test_a_traceback_on_a_terminal_shows_no_local_variables() -> None:
         os.close(terminal)
         os.close(standard_error)
     assert "ConnectionError" in shown
+    assert "hunter2" not in shown
+
+
+SERVED = """
+import logging
+import uvicorn
+from opsbook.core.log import describe_process, set_up_logging
+
+uvicorn.Config("none:app")  # which sets logging up, as its command does before it loads the app
+set_up_logging("INFO")
+describe_process("shop@7", lambda value: value)
+logging.getLogger("uvicorn.error").error("the server's own line")
+"""
+
+
+def test_the_lines_of_the_server_are_like_all_others() -> None:
+    done = subprocess.run([sys.executable, "-c", SERVED], capture_output=True, text=True, check=True, timeout=30)
+    (line,) = (json.loads(each) for each in done.stderr.splitlines())
+    assert (line["event"], line["logger"], line["release"]) == ("the server's own line", "uvicorn.error", "shop@7")
+
+
+SECRET = """
+from opsbook.core.log import describe_process, get_logger, set_up_logging
+from opsbook.debugging.scrubbing import Scrubber
+
+set_up_logging("INFO")
+describe_process(None, Scrubber().scrub)
+try:
+    raise ConnectionError("postgresql://shop:hunter2@db/shop refused")
+except ConnectionError:
+    get_logger("service").exception("could_not_connect", password="hunter2")
+"""
+
+
+@pytest.mark.parametrize("on_a_terminal", [True, False])
+def test_secrets_stand_neither_on_a_terminal_nor_in_a_file(on_a_terminal: bool) -> None:
+    terminal, standard_error = pty.openpty() if on_a_terminal else os.pipe()
+    try:
+        subprocess.run([sys.executable, "-c", SECRET], stderr=standard_error, check=True, timeout=30)
+        shown = os.read(terminal, 65536).decode()
+    finally:
+        os.close(terminal)
+        os.close(standard_error)
+    assert "could_not_connect" in shown
+    assert "refused" in shown
     assert "hunter2" not in shown

@@ -69,6 +69,10 @@ def set_up_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for server in ("uvicorn", "uvicorn.error"):
+        # Uvicorn's command has set them up for itself before it loaded the app; their lines are to be like all others.
+        logging.getLogger(server).handlers.clear()
+        logging.getLogger(server).propagate = True
     # Its lines repeat ours, and would carry query strings.
     logging.getLogger("uvicorn.access").disabled = True
     for chatty in ("httpx", "httpcore", "psycopg.pool", "procrastinate"):
