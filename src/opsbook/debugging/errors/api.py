@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Response
 from psycopg.rows import DictRow
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.convertors import Convertor, register_url_convertor
 
 from opsbook.core.access import Identity, Role
 from opsbook.core.audit import acting
@@ -30,9 +31,24 @@ from opsbook.debugging.errors.outputs import (
 )
 from opsbook.debugging.errors.search import EventFilter, IssueFilter, Place, Status, find_events, find_issues
 
+
+class RecordConvertor(Convertor[int]):
+    """A record's number in a path, so that `events` is none; no more digits than Postgres has for one."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("record", RecordConvertor())
 router = APIRouter(tags=["Errors"], responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
 
-_MOST = 2**63 - 1
+_MOST = 2**53 - 1
+"""As far as JSON's numbers are whole in every language (RFC 8259, 6)."""
 _DETAILS = ("document", "attachments", "feedback", "older", "newer")
 _NO_NUL = "^[^\x00]*$"
 
@@ -43,7 +59,11 @@ Ids = Annotated[list[Annotated[int, Field(ge=1, le=_MOST)]], Field(min_length=1,
 Text = Annotated[str | None, Query(max_length=200, pattern=_NO_NUL)]
 Reason = Annotated[str | None, Field(max_length=1_000, pattern=_NO_NUL)]
 Limit = Annotated[int, Query(ge=1, le=500)]
-After = Annotated[str | None, Query(max_length=100, pattern=_NO_NUL, description="`next` of the page before.")]
+AfterIssue = Annotated[str | None, Query(pattern="^[0-9]{1,16}_[0-9]{1,18}$", description="`next` of the page before.")]
+AfterEvent = Annotated[
+    str | None,
+    Query(pattern="^[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="`next` of the page before."),
+]
 
 
 async def _asked(
@@ -125,7 +145,7 @@ async def list_issues(
     status: Status | None = None,
     assignee: Text = None,
     limit: Limit = 100,
-    after: After = None,
+    after: AfterIssue = None,
 ) -> IssuesOutput:
     wanted = IssueFilter(status, assignee, asked)
     async with runtime.pool.connection() as connection:
@@ -135,7 +155,7 @@ async def list_issues(
 
 @router.get("/api/admin/errors/events", summary="Find events")
 async def list_events(
-    runtime: Running, _: Reads, asked: Asked, limit: Limit = 100, after: After = None
+    runtime: Running, _: Reads, asked: Asked, limit: Limit = 100, after: AfterEvent = None
 ) -> EventsOutput:
     return await _events(runtime, asked, limit, after)
 
@@ -164,27 +184,27 @@ async def download(runtime: Running, _: Reads, event_id: UUID, attachment: Numbe
     return Response(bytes(row["content"]), media_type="application/octet-stream", headers=headers)
 
 
-@router.get("/api/admin/errors/{issue}", summary="Show an issue; of one that was merged, that into which it was")
+@router.get("/api/admin/errors/{issue:record}", summary="Show an issue; of one that was merged, that into which it was")
 async def show_issue(runtime: Running, _: Reads, issue: Number) -> IssueDetailOutput:
     async with runtime.pool.connection() as connection:
         return IssueDetailOutput.model_validate(await issues.describe_issue(connection, issue))
 
 
-@router.get("/api/admin/errors/{issue}/events", summary="Find events of an issue")
+@router.get("/api/admin/errors/{issue:record}/events", summary="Find events of an issue")
 async def list_events_of_issue(
-    runtime: Running, _: Reads, issue: Number, asked: Asked, limit: Limit = 100, after: After = None
+    runtime: Running, _: Reads, issue: Number, asked: Asked, limit: Limit = 100, after: AfterEvent = None
 ) -> EventsOutput:
     return await _events(runtime, replace(asked, issue=issue), limit, after)
 
 
-@router.post("/api/admin/errors/{issue}/resolve", summary="Resolve an issue, until it comes back")
+@router.post("/api/admin/errors/{issue:record}/resolve", summary="Resolve an issue, until it comes back")
 async def resolve(runtime: Running, identity: Writes, issue: Number, given: ResolveInput | None = None) -> IssueOutput:
     given = given or ResolveInput(in_next_release=False)
     async with acting(runtime.pool, identity, given.reason) as connection:
         return _issue(await issues.resolve(connection, issue, in_next_release=given.in_next_release))
 
 
-@router.post("/api/admin/errors/{issue}/ignore", summary="Ignore an issue, for good or until something")
+@router.post("/api/admin/errors/{issue:record}/ignore", summary="Ignore an issue, for good or until something")
 async def ignore(runtime: Running, identity: Writes, issue: Number, given: IgnoreInput | None = None) -> IssueOutput:
     given = given or IgnoreInput()
     async with acting(runtime.pool, identity, given.reason) as connection:
@@ -192,37 +212,41 @@ async def ignore(runtime: Running, identity: Writes, issue: Number, given: Ignor
     return _issue(row)
 
 
-@router.post("/api/admin/errors/{issue}/reopen", summary="Look at an issue again")
+@router.post("/api/admin/errors/{issue:record}/reopen", summary="Look at an issue again")
 async def reopen(runtime: Running, identity: Writes, issue: Number, given: DecisionInput | None = None) -> IssueOutput:
     async with acting(runtime.pool, identity, given.reason if given else None) as connection:
         return _issue(await issues.reopen(connection, issue))
 
 
-@router.post("/api/admin/errors/{issue}/assign", summary="Say who looks after an issue")
+@router.post("/api/admin/errors/{issue:record}/assign", summary="Say who looks after an issue")
 async def assign(runtime: Running, identity: Writes, issue: Number, given: AssignInput) -> IssueOutput:
     async with acting(runtime.pool, identity, given.reason) as connection:
         return _issue(await issues.assign(connection, issue, given.assignee))
 
 
-@router.post("/api/admin/errors/{issue}/comments", summary="Note something about an issue", status_code=201)
+@router.post("/api/admin/errors/{issue:record}/comments", summary="Note something about an issue", status_code=201)
 async def comment(runtime: Running, identity: Writes, issue: Number, given: CommentInput) -> CommentOutput:
     async with acting(runtime.pool, identity) as connection:
         return CommentOutput.model_validate(await issues.comment(connection, issue, given.text))
 
 
-@router.post("/api/admin/errors/{issue}/merge", summary="Make other issues part of this one, with events to come")
+@router.post(
+    "/api/admin/errors/{issue:record}/merge", summary="Make other issues part of this one, with events to come"
+)
 async def merge(runtime: Running, identity: Writes, issue: Number, given: MergeInput) -> IssueOutput:
     async with acting(runtime.pool, identity, given.reason) as connection:
         return _issue(await issues.merge(connection, issue, given.issues))
 
 
-@router.post("/api/admin/errors/{issue}/split", summary="Take groups out into an issue of their own", status_code=201)
+@router.post(
+    "/api/admin/errors/{issue:record}/split", summary="Take groups out into an issue of their own", status_code=201
+)
 async def split(runtime: Running, identity: Writes, issue: Number, given: SplitInput) -> IssueOutput:
     async with acting(runtime.pool, identity, given.reason) as connection:
         return _issue(await issues.split(connection, issue, given.groups))
 
 
-@router.delete("/api/admin/errors/{issue}", summary="Forget an issue and its events", status_code=204)
+@router.delete("/api/admin/errors/{issue:record}", summary="Forget an issue and its events", status_code=204)
 async def delete(
     runtime: Running,
     identity: Writes,

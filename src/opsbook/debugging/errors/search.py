@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -17,6 +18,10 @@ from opsbook.core.queries import load_queries
 
 Status: TypeAlias = Literal["unresolved", "resolved", "ignored", "merged"]
 MOST_ROWS: Final = 1_000
+PLACE_PATTERN: Final = "^([0-9]{1,16})_([0-9a-f-]{1,36})$"
+"""Microseconds since 1970, and the number of an issue or the id of an event."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _QUERIES: Final = load_queries("opsbook.debugging.errors")
 _EVENTS: Final = _QUERIES["events"].replace("{event_filter}", _QUERIES["event_filter"])
@@ -80,7 +85,7 @@ class Place:
     id: str
 
     def __str__(self) -> str:
-        return f"{self.moment.isoformat()}_{self.id}"
+        return f"{(self.moment - _EPOCH) // timedelta(microseconds=1)}_{self.id}"
 
     @classmethod
     def parse(cls, text: str) -> Place:
@@ -89,14 +94,10 @@ class Place:
         Raises:
             Invalid: It is none.
         """
-        moment, _, identifier = text.partition("_")
-        try:
-            place = cls(datetime.fromisoformat(moment), identifier)
-        except ValueError as error:
-            raise Invalid(f"{text[:80]!r} is no page of a list; take `next` of the page before") from error
-        if place.moment.tzinfo is None or not identifier:
+        found = re.fullmatch(PLACE_PATTERN, text, re.ASCII)
+        if found is None:
             raise Invalid(f"{text[:80]!r} is no page of a list; take `next` of the page before")
-        return place
+        return cls(_EPOCH + timedelta(microseconds=int(found[1])), found[2])
 
 
 @dataclass(frozen=True, slots=True)
