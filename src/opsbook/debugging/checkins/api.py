@@ -19,7 +19,7 @@ from opsbook.core.http.dependencies import Running
 from opsbook.core.http.identity import requires
 from opsbook.core.http.problems import problems
 from opsbook.debugging.checkins import recording, store
-from opsbook.debugging.checkins.arrival import USUAL_ENVIRONMENT, Arrival, Expectation
+from opsbook.debugging.checkins.arrival import Arrival, Expectation, parse_environment
 from opsbook.debugging.checkins.monitor import Status
 from opsbook.debugging.checkins.schedule import Schedule
 from opsbook.debugging.checkins.wording import describe
@@ -32,8 +32,8 @@ Slug = Annotated[str, Path(pattern="^[a-z0-9][a-z0-9._-]{0,49}$", description="T
 Environment = Annotated[str, Field(pattern=r"^[^/\s\x00-\x1f\x7f]{1,64}$")]
 Where = Annotated[Environment | None, Query(description="Its environment, where it checks in from several.")]
 Why = Annotated[str | None, Query(max_length=1000, pattern="^[^\x00]*$")]
-Minutes = Annotated[float, Field(ge=1 / 60, le=30 * 24 * 60, allow_inf_nan=False)]
-Threshold = Annotated[int, Field(ge=1, le=720)]
+Minutes = Annotated[float, Field(ge=1 / 60, le=30 * 24 * 60, allow_inf_nan=False, strict=True)]
+Threshold = Annotated[int, Field(ge=1, le=720, strict=True)]
 
 _PATH = "/api/check-in/{secret}"
 _RUNS = 100
@@ -45,7 +45,7 @@ class ExpectationInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    environment: Environment = USUAL_ENVIRONMENT
+    environment: Environment | None = Field(None, description="Left out, that of this server.")
     schedule: str | None = Field(None, max_length=200, description="`5 * * * *`, `@daily` or `every 2 hours`.")
     timezone: str = Field("UTC", max_length=64)
     margin_minutes: Minutes | None = None
@@ -70,9 +70,9 @@ class CheckInInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     status: Literal["ok", "error", "in_progress"] = "ok"
-    environment: Environment = USUAL_ENVIRONMENT
+    environment: Environment | None = Field(None, description="Left out, that of this server.")
     id: UUID | None = Field(None, description="The run's; left out, the newest that is still going, else a new one.")
-    duration_seconds: float | None = Field(None, ge=0, le=10**9, allow_inf_nan=False)
+    duration_seconds: float | None = Field(None, ge=0, le=10**9, allow_inf_nan=False, strict=True)
 
 
 class MuteInput(BaseModel):
@@ -80,7 +80,9 @@ class MuteInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    minutes: float | None = Field(None, gt=0, le=366 * 24 * 60, allow_inf_nan=False, description="Left out, for ever.")
+    minutes: float | None = Field(
+        None, gt=0, le=366 * 24 * 60, allow_inf_nan=False, strict=True, description="Left out, for ever."
+    )
 
 
 class MonitorOutput(BaseModel):
@@ -174,9 +176,9 @@ async def expect(
     runtime: Running, identity: Writes, slug: Slug, given: ExpectationInput, reason: Why = None
 ) -> MonitorOutput:
     expectation, now = given.expectation(), datetime.now(UTC)
+    environment = given.environment or parse_environment(runtime.settings.environment)
     async with acting(runtime.pool, identity, reason) as connection:
-        await recording.expect(connection, slug, given.environment, expectation, now)
-        monitor = await store.find(connection, slug, given.environment)
+        monitor = await recording.expect(connection, slug, environment, expectation, now)
     return MonitorOutput.model_validate(describe(monitor, now))
 
 
@@ -186,7 +188,7 @@ async def check_in(runtime: Running, identity: Writes, slug: Slug, given: CheckI
         slug,
         Status(given.status),
         datetime.now(UTC),
-        environment=given.environment,
+        environment=given.environment or parse_environment(runtime.settings.environment),
         id=given.id,
         duration_seconds=given.duration_seconds,
     )

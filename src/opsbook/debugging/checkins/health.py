@@ -15,7 +15,7 @@ from opsbook.debugging.checkins.wording import state_in_words
 from opsbook.monitoring import Finding, HealthMonitor, Status
 
 _CHECK: Final = "check_ins"
-_INTERVAL_SECONDS: Final = 5.0
+_INTERVAL_SECONDS: Final = 2.0
 _MOST_NAMED: Final = 5
 
 

@@ -20,7 +20,7 @@ from opsbook.core.http.identity import csrf_checked, signed_in
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.runtime import runtime_of
 from opsbook.debugging.checkins import recording, store
-from opsbook.debugging.checkins.arrival import USUAL_ENVIRONMENT, Expectation, parse_environment, parse_slug
+from opsbook.debugging.checkins.arrival import Expectation, parse_environment, parse_slug
 from opsbook.debugging.checkins.bar import RUNS, bar_of
 from opsbook.debugging.checkins.monitor import Monitor, State
 from opsbook.debugging.checkins.schedule import Schedule
@@ -201,7 +201,8 @@ async def delete(request: Request, operator: Operator, number: Number) -> Respon
 def _new_page(
     request: Request, operator: Identity, form: Mapping[str, str], error: OpsbookError | None = None
 ) -> HTMLResponse:
-    usual = {"slug": "", "environment": USUAL_ENVIRONMENT, "schedule": "", "timezone": "UTC", "margin": "1m"}
+    environment = runtime_of(request).settings.environment
+    usual = {"slug": "", "environment": environment, "schedule": "", "timezone": "UTC", "margin": "1m"}
     form = {**usual, "max_runtime": "30m", "failure_threshold": "1", "recovery_threshold": "1", **form}
     status = error.status if error else 200
     return render(

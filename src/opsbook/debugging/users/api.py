@@ -24,7 +24,10 @@ from opsbook.debugging.users.timeline import LONGEST_ID, MOST_ENTRIES, Place, Tr
 router = APIRouter(tags=["Users"], responses=problems(400, 401, 403, 404, 422, 503))
 
 Looks = Annotated[Identity, Depends(requires(Role.OPERATOR, "users:read"))]
-UserId = Annotated[str, Path(min_length=1, max_length=LONGEST_ID, pattern="^[^\x00]*$", description="The person's id.")]
+UserId = Annotated[
+    str,
+    Path(min_length=1, max_length=LONGEST_ID, pattern=r"^[^\x00-\x1f\x7f]*$", description="The person's id."),
+]
 Kinds = Annotated[list[str], Query(alias="kind", max_length=20, description="Given once for each; left out, all.")]
 
 

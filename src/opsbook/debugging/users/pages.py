@@ -102,7 +102,7 @@ def _wanted(request: Request, user_id: str) -> Wanted:
     since, until = _moment(query.get("since", "")), _moment(query.get("until", ""))
     before = Place.parse(text) if (text := query.get("before", "")) else None
     # A field of minutes: up to the end of that minute.
-    end = until + timedelta(minutes=1) if until else END
+    end = min(until, END - timedelta(minutes=1)) + timedelta(minutes=1) if until else END
     return Wanted(user_id, kinds, since or BEGINNING, end, before, _ROWS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from opsbook.core.http.fields import parse_number
 from opsbook.core.postgres.connect import Connection
 from opsbook.debugging.users.sources.interface import Entry, Slice, Source
 from opsbook.flags import FlagEffect, effects_on
@@ -20,15 +21,13 @@ class Flags(Source):
     )
 
     async def read(self, connection: Connection, wanted: Slice) -> Sequence[Entry]:
-        before_revision = int(wanted.before_key) if wanted.before_key else None
-        inclusive = wanted.before_key is None
         effects = await effects_on(
             connection,
             wanted.user_id,
             since=wanted.since,
             until=wanted.until,
-            below=before_revision,
-            inclusive=inclusive,
+            below=parse_number(wanted.before_key or ""),
+            inclusive=wanted.before_key is None,
             limit=wanted.limit,
         )
         return [self._entry(effect) for effect in effects]
