@@ -60,11 +60,13 @@ def build(folder: Path, entry: str = "app.ts", *options: str) -> Build:
 
 
 class SentryCli:
-    """The published sentry-cli, pointed at us."""
+    """A published command line of Sentry's, pointed at us: sentry-cli, or the `sentry` that bundlers' plugins use."""
 
-    def __init__(self, server: str, token: str, project: str = "default") -> None:
+    def __init__(self, server: str, token: str, project: str = "default", program: str = "sentry-cli") -> None:
+        self._program = PROGRAMS / program
         self._environment = {
             "PATH": os.environ["PATH"],
+            "HOME": "/nonexistent",
             "SENTRY_URL": server,
             "SENTRY_AUTH_TOKEN": token,
             "SENTRY_ORG": "any",
@@ -73,7 +75,7 @@ class SentryCli:
 
     def __call__(self, *arguments: str | Path, cwd: Path = Path("/")) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [PROGRAMS / "sentry-cli", *arguments],
+            [self._program, *arguments],
             env=self._environment,
             cwd=cwd,
             capture_output=True,

@@ -52,6 +52,18 @@ def test_maps_know_their_scripts_by_debug_id_and_by_reference() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "data", ["application/json;base64,e30=", "application/json;charset=utf-8;base64,e30=", ",%7B%7D"]
+)
+def test_a_map_may_be_inside_its_script(data: str) -> None:
+    script = {"type": "minified_source", "url": "~/a.js", "headers": {"debug-id": ID, "sourcemap": f"data:{data}"}}
+    bundle = Bundle(packed({"files": {"a.js": script}}))
+    [inside] = bundle.maps
+    assert (inside.debug_id, inside.scripts, bundle.read_map(inside)) == (UUID(ID), ["~/a.js"], b"{}")
+    with pytest.raises(Malformed, match="not Base64"):
+        bundle.read_map(inside._replace(path="data:;base64,!"))
+
+
 @pytest.mark.parametrize("path", ["../a", "/etc/passwd", "files/../../a", "..\\a", "C:\\a"])
 def test_a_path_that_leads_out_of_the_bundle_is_refused(path: str) -> None:
     with pytest.raises(Malformed, match="outside of itself"):
@@ -63,7 +75,7 @@ def test_a_bomb_is_noticed_at_the_bound(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(TooLarge):
         bundle.read("bomb", 1_000_000)
     with pytest.raises(TooLarge):
-        Bundle(packed(" " * 20_000_000))
+        Bundle(packed(" " * 60_000_000))
     monkeypatch.setattr(module, "MOST_UNPACKED_BYTES", 1_000)
     assert len(bundle.read("small", 1_000_000)) == 600
     with pytest.raises(TooLarge):
@@ -116,6 +128,6 @@ def test_a_damaged_bundle_is_read_or_refused(data: st.DataObject) -> None:
     try:
         bundle = Bundle(io.BytesIO(bytes(raw[: data.draw(st.integers(0, len(raw)))])))
         for each in bundle.maps:
-            bundle.read(each.path, 1_000)
+            bundle.read_map(each)
     except (Malformed, TooLarge):
         pass

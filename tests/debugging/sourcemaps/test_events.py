@@ -18,7 +18,6 @@ import psycopg
 import pytest
 from playwright.sync_api import sync_playwright
 
-from opsbook.debugging.errors.rows import decompress
 from tests.conftest import ADMIN_TOKEN
 from tests.debugging.sending import Sender, key_of
 from tests.debugging.sourcemaps.building import Build, SentryCli, build, event_at, frames_of
@@ -48,10 +47,18 @@ def uploaded(sentry_cli: SentryCli, folder: Path, *options: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def kept(database: Database, where: str, *values: object) -> dict[str, Any] | None:
-    query = f"select payload from error_events where {where} order by received_at desc limit 1"
-    found = database.execute(query.encode(), values).fetchone()
-    return decompress(found[0]) if found else None
+def shown(api: httpx.Client, event_id: object) -> dict[str, Any]:
+    """An event as whoever looks at it sees it."""
+    return api.get(f"/api/admin/errors/events/{event_id}").json()["document"]
+
+
+def event_where(database: Database, condition: str) -> object:
+    """The id of the event of which that is true, once there is one."""
+    query = f"select event_id from error_events where {condition}".encode()
+    until(lambda: database.execute(query).fetchone() is not None, 15)
+    found = database.execute(query).fetchone()
+    assert found is not None
+    return found[0]
 
 
 @pytest.fixture
@@ -76,19 +83,24 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 def test_an_error_in_chromium_is_an_issue_in_the_words_of_its_source(
-    page_address: str, dsn: str, database: Database
+    page_address: str, dsn: str, database: Database, api: httpx.Client
 ) -> None:
     with sync_playwright() as playwright:
         program = os.environ.get("CHROMIUM") or shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page()
         page.set_default_timeout(15_000)
-        page.goto(f"{page_address}?dsn={quote(dsn)}")
-        page.locator("body").click()
-        until(lambda: kept(database, "user_id = '42'") is not None, 15)
+
+        def is_grouped_by_source() -> bool:
+            page.goto(f"{page_address}?dsn={quote(dsn)}")
+            with page.expect_response("**/envelope/*"):
+                page.locator("body").click()
+            grouped = "select from error_issues where title like 'RangeError%%' and culprit like '%%convert%%'"
+            return database.execute(grouped).fetchone() is not None
+
+        until(is_grouped_by_source, 30)  # from when the server's process has heard of the upload
         browser.close()
-    event = kept(database, "user_id = '42'")
-    assert event is not None
+    event = shown(api, event_where(database, "user_id = '42' order by received_at desc"))
     *_, caller, thrower = frames_of(event)
     assert (thrower["filename"].rpartition("/")[2], thrower["function"], thrower["lineno"]) == (
         "rates.ts",
@@ -99,13 +111,10 @@ def test_an_error_in_chromium_is_an_issue_in_the_words_of_its_source(
     assert "new RangeError" in thrower["context_line"]
     raw = event["exception"]["values"][0]["raw_stacktrace"]["frames"][-1]
     assert urlsplit(raw["filename"]).path == "/app.min.js"
-    issue = database.execute("select title, culprit from error_issues where title like 'RangeError%%'").fetchone()
-    assert issue is not None
-    assert "convert" in issue[1]
 
 
 def test_an_error_under_node_is_an_issue_in_the_words_of_its_source(
-    tmp_path: Path, sentry_cli: SentryCli, dsn: str, database: Database
+    tmp_path: Path, sentry_cli: SentryCli, dsn: str, database: Database, api: httpx.Client
 ) -> None:
     built = build(tmp_path, "worker.ts", "--platform=node", "--format=cjs")
     assert sentry_cli("sourcemaps", "inject", tmp_path).returncode == 0
@@ -119,9 +128,8 @@ def test_an_error_under_node_is_an_issue_in_the_words_of_its_source(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    event = kept(database, "release = 'worker@1.0'")
-    assert event is not None
-    assert (frames_of(event)[-1]["filename"].rpartition("/")[2], frames_of(event)[-1]["lineno"]) == ("rates.ts", 6)
+    thrower = frames_of(shown(api, event_where(database, "release = 'worker@1.0'")))[-1]
+    assert (thrower["filename"].rpartition("/")[2], thrower["lineno"]) == ("rates.ts", 6)
 
 
 @pytest.fixture(scope="module")
@@ -131,17 +139,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 
 def test_a_script_without_debug_id_is_found_by_release_and_address(
-    sentry_cli: SentryCli, sender: Sender, shop: Build, database: Database
+    sentry_cli: SentryCli, sender: Sender, shop: Build, api: httpx.Client
 ) -> None:
     uploaded(sentry_cli, shop.script.parent, "--release", "old@1.0", "--url-prefix", "~/static")
 
     def source_of(release: str) -> str:
         event_id = sender.event(**event_at(URL, *shop.failing, release=release))
-        event = kept(database, "event_id = %s", event_id)
-        assert event is not None
-        return str(frames_of(event)[-1]["filename"])
+        return str(frames_of(shown(api, event_id))[-1]["filename"])
 
-    until(lambda: source_of("old@1.0").endswith("rates.ts"), 10)
+    assert source_of("old@1.0").endswith("rates.ts")
     assert source_of("old@0.9") == URL
 
 
@@ -149,10 +155,7 @@ def test_a_map_that_comes_late_is_used_when_the_event_is_looked_at(
     sentry_cli: SentryCli, sender: Sender, shop: Build, api: httpx.Client
 ) -> None:
     event_id = sender.event(**event_at(URL, *shop.failing, release="late@1.0"))
-
-    def shown() -> dict[str, Any]:
-        return frames_of(api.get(f"/api/admin/errors/events/{event_id}").json()["document"])[-1]
-
-    assert shown()["filename"] == URL
+    assert frames_of(shown(api, event_id))[-1]["filename"] == URL
     uploaded(sentry_cli, shop.script.parent, "--release", "late@1.0", "--url-prefix", "~/static")
-    assert (shown()["function"], shown()["lineno"]) == ("convert", 6)
+    thrower = frames_of(shown(api, event_id))[-1]
+    assert (thrower["function"], thrower["lineno"]) == ("convert", 6)

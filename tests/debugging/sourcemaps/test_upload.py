@@ -61,6 +61,20 @@ def test_sentry_cli_uploads_a_build_once(sentry_cli: SentryCli, shop: Build, dat
     assert row(database, audited) == ("pipeline", "source_map_bundle.create")
 
 
+def test_bundlers_plugins_upload_likewise(server: str, token: str, shop: Build, database: Database) -> None:
+    sentry = SentryCli(server, token, program="sentry")
+    done = sentry("sourcemap", "upload", "--release", "plugin", shop.script.parent)
+    assert done.returncode == 0, done.stderr
+    assert row(database, "select files from source_map_bundles where release = 'plugin'") == (1,)
+
+
+def test_a_map_inside_its_script_is_found(sentry_cli: SentryCli, tmp_path: Path, database: Database) -> None:
+    built = build(tmp_path, "app.ts", "--sourcemap=inline")
+    for step in ("inject", "upload"):
+        assert sentry_cli("sourcemaps", step, tmp_path).returncode == 0
+    assert row(database, "select url from source_maps where debug_id = %s", built.debug_id) == ("~/app.min.js",)
+
+
 def test_a_large_build_comes_in_many_chunks(
     sentry_cli: SentryCli, tmp_path: Path, database: Database, shop: Build
 ) -> None:

@@ -40,10 +40,10 @@ class Assembly(BaseModel):
 
 
 @router.get("/chunk-upload/")
-async def options(organization: str, _: Writes) -> dict[str, Any]:
+async def options(request: Request, _: Writes) -> dict[str, Any]:
     """How bundles are to be sent: in chunks, each in a request of its own that is within the bound of all requests."""
     return {
-        "url": f"/api/0/organizations/{organization}/chunk-upload/",
+        "url": str(request.url.replace(query="")),
         "chunkSize": CHUNK_BYTES,
         "chunksPerRequest": 1,
         "maxRequestSize": CHUNK_BYTES + _ROOM_AROUND_BYTES,

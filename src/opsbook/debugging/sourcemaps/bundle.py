@@ -8,9 +8,11 @@ Nothing is unpacked to disk, and never more than one file to memory.
 from __future__ import annotations
 
 import zlib
+from base64 import b64decode
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import IO, Annotated, Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
@@ -24,7 +26,9 @@ from opsbook.debugging.sourcemaps import source_map
 MOST_FILES: Final = 10_000
 MOST_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
 """Of all that is read of one bundle."""
-_MOST_MANIFEST_BYTES: Final = 16 * 1024 * 1024
+_MOST_MANIFEST_BYTES: Final = source_map.MOST_BYTES
+"""It holds the maps that scripts carry inside."""
+_DATA: Final = "data:"
 _DIRECTORY_ENTRY: Final = b"PK\x01\x02"
 _COMPRESSIONS: Final = frozenset({ZIP_STORED, ZIP_DEFLATED})
 """Others could demand gigabytes of memory before they give a byte."""
@@ -37,6 +41,7 @@ class MapFile(NamedTuple):
     """A source map in a bundle, and the scripts that were made with it."""
 
     path: str
+    """Where it lies; for one that its script carries inside, the `data:` address that it is."""
     url: str
     debug_id: UUID | None
     scripts: Sequence[str]
@@ -71,11 +76,21 @@ class Bundle:
     def maps(self) -> Sequence[MapFile]:
         """The source maps, each with its scripts."""
         scripts = [file for file in self._manifest.files.values() if file.type == "minified_source" and file.url]
-        return [
+        apart = [
             MapFile(path, file.url, _uuid(file.header("debug-id")), _scripts_of(file, scripts))
             for path, file in self._manifest.files.items()
             if file.type == "source_map" and file.url
         ]
+        inside = [
+            MapFile(reference, script.url, _uuid(script.header("debug-id")), [clean(script.url)])
+            for script in scripts
+            if (reference := script.reference) and reference.startswith(_DATA)
+        ]
+        return apart + inside
+
+    def read_map(self, file: MapFile) -> bytes:
+        """The JSON of a map. Raises `Malformed` or `TooLarge`."""
+        return _inside(file.path) if file.path.startswith(_DATA) else self.read(file.path, source_map.MOST_BYTES)
 
     def read(self, path: str, most_bytes: int) -> bytes:
         """A file's bytes. Raises `Malformed` or `TooLarge`."""
@@ -108,6 +123,11 @@ class _File(msgspec.Struct):
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers.items() if key.lower() == name), None)
+
+    @property
+    def reference(self) -> str | None:
+        """Where a script says that its map is."""
+        return self.header("sourcemap") or self.header("x-sourcemap")
 
 
 class _Manifest(msgspec.Struct):
@@ -142,10 +162,19 @@ def _scripts_of(map_file: _File, scripts: Sequence[_File]) -> Sequence[str]:
 
 
 def _map_url(script: _File) -> str | None:
-    reference = script.header("sourcemap") or script.header("x-sourcemap")
-    if not reference or reference.startswith("data:"):
+    reference = script.reference
+    if not reference or reference.startswith(_DATA):
         return None
     return source_map.resolve(reference, script.url)  # to which "~" is a folder like any other
+
+
+def _inside(address: str) -> bytes:
+    """What a `data:` address holds (RFC 2397)."""
+    kind, _, data = address.partition(",")
+    try:
+        return b64decode(data, validate=True) if kind.endswith(";base64") else unquote_to_bytes(data)
+    except ValueError as error:
+        raise Malformed(f"the map inside a script is not Base64: {error}") from error
 
 
 def _uuid(text: str | None) -> UUID | None:

@@ -19,7 +19,7 @@ from opsbook.debugging.protocol.encodings import BodyReader
 from opsbook.debugging.protocol.errors import Malformed, TooLarge
 from opsbook.debugging.sourcemaps import store
 from opsbook.debugging.sourcemaps.bundle import Bundle, MapFile
-from opsbook.debugging.sourcemaps.source_map import MOST_BYTES, pack, read_source_map
+from opsbook.debugging.sourcemaps.source_map import pack, read_source_map
 
 CHUNK_BYTES: Final = 512 * 1024
 """A chunk, and what goes around it, is within the bound that requests have."""
@@ -130,7 +130,7 @@ def _read_maps(bundle: Bundle) -> tuple[Sequence[store.NewMap], Sequence[str]]:
 
 
 def _read_map(bundle: Bundle, file: MapFile) -> store.NewMap:
-    content = pack(read_source_map(bundle.read(file.path, MOST_BYTES)))
+    content = pack(read_source_map(bundle.read_map(file)))
     return store.NewMap(file.url, file.debug_id, file.scripts, content)
 
 
