@@ -39,6 +39,9 @@ _ADVICE = {
     "supabase": "Its auth service does not answer; see its status page.",
 }
 
+_TOLD_ONE_BY_ONE = {"check_ins"}
+"""Checks of many things, each of which its chapter tells of by itself."""
+
 router = APIRouter(include_in_schema=False)
 
 Viewer = Annotated[Identity, Depends(signed_in(Role.VIEWER))]
@@ -101,7 +104,8 @@ def _oldest(report: Report | None) -> float | None:
 
 def _unwell(report: Report | None) -> list[Concern]:
     checks = report.checks if report else ()
-    return [_concern(check) for check in checks if check.status in (Status.DOWN, Status.WARN)]
+    unwell = [check for check in checks if check.status in (Status.DOWN, Status.WARN)]
+    return [_concern(check) for check in unwell if check.status is Status.DOWN or check.name not in _TOLD_ONE_BY_ONE]
 
 
 def _concern(check: Result) -> Concern:
