@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
@@ -49,6 +53,16 @@ def test_a_command_runs_even_when_nobody_can_be_told() -> None:
     done = opsbook("check-in", "backup", "--", "sh", "-c", "exit 5")
     assert done.code == 5
     assert done.err.count("could not tell that backup") == 2
+
+
+def test_whoever_stops_it_stops_the_command_and_that_is_told(ops_url: str) -> None:
+    command = [sys.executable, "-m", "opsbook", "check-in", "stopped", "--", "sleep", "60"]
+    with subprocess.Popen(command, env={**os.environ, "OPSBOOK_DATABASE_URL": ops_url}) as process:
+        until(lambda: bool(psutil.Process(process.pid).children()))
+        process.terminate()
+        assert process.wait(20) == 128 + signal.SIGTERM
+    [run] = typed(ops_url, "check-ins", "show", "stopped", "--json").json["runs"]
+    assert (run["status"], run["exit_code"]) == ("error", 143)
 
 
 def test_a_run_that_began_is_ended_by_the_next_word_of_it(ops_url: str) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-import psycopg
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from opsbook.core.access import Identity, Role
-from opsbook.core.audit import acting
 from opsbook.core.console import parse_duration
-from opsbook.core.database_errors import explain
 from opsbook.core.errors import Invalid, OpsbookError
-from opsbook.core.http.identity import csrf_checked, signed_in
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.runtime import runtime_of
 from opsbook.debugging.checkins import recording, store
@@ -25,6 +20,7 @@ from opsbook.debugging.checkins.bar import RUNS, bar_of
 from opsbook.debugging.checkins.monitor import Monitor, State
 from opsbook.debugging.checkins.schedule import Schedule
 from opsbook.debugging.checkins.wording import schedule_in_words, state_in_words
+from opsbook.debugging.page_parts import Checked, Operator, Viewer, pulling, texts_of
 from opsbook.web.contributions import Concern, Hit, Lever, finds, offer, worries
 from opsbook.web.templates import render
 
@@ -50,10 +46,7 @@ _MOST_HITS = 10
 
 router = APIRouter()
 
-Viewer = Annotated[Identity, Depends(signed_in(Role.VIEWER))]
-Operator = Annotated[Identity, Depends(signed_in(Role.OPERATOR))]
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
-Checked = [Depends(csrf_checked)]
 
 offer(
     Lever(
@@ -126,11 +119,11 @@ async def new_page(request: Request, operator: Operator) -> HTMLResponse:
 @router.post("/check-ins/new", dependencies=Checked)
 async def create(request: Request, operator: Operator) -> Response:
     """Make a monitor, so that it is missed even if it never checks in."""
-    form = await _texts(request)
+    form = await texts_of(request)
     try:
         expectation = _expectation(form)
         slug, environment = parse_slug(form.get("slug", "")), parse_environment(form.get("environment", ""))
-        async with _pulling(request, operator, form) as connection:
+        async with pulling(request, operator, form.get("reason")) as connection:
             monitor = await recording.expect(connection, slug, environment, expectation, datetime.now(UTC))
     except OpsbookError as error:
         return _new_page(request, operator, form, error)
@@ -146,10 +139,10 @@ async def detail_page(request: Request, viewer: Viewer, number: Number) -> HTMLR
 @router.post("/check-ins/{number}", dependencies=Checked)
 async def expect(request: Request, operator: Operator, number: Number) -> Response:
     """Expect something else of it."""
-    form = await _texts(request)
+    form = await texts_of(request)
     try:
         expectation = _expectation(form)
-        async with _pulling(request, operator, form) as connection:
+        async with pulling(request, operator, form.get("reason")) as connection:
             monitor = await store.get(connection, number)
             await recording.expect(
                 connection, monitor.slug, monitor.environment, expectation, datetime.now(UTC), monitor.project_id
@@ -162,13 +155,13 @@ async def expect(request: Request, operator: Operator, number: Number) -> Respon
 @router.post("/check-ins/{number}/mute", dependencies=Checked)
 async def mute(request: Request, operator: Operator, number: Number) -> Response:
     """Let it worry nobody for a while, or worry again."""
-    form = await _texts(request)
+    form = await texts_of(request)
     length = form.get("length", "")
     until = None
     if length in MUTED_FOR:
         chosen = MUTED_FOR[length]
         until = datetime.now(UTC) + chosen if chosen else store.FOR_EVER
-    async with _pulling(request, operator, form) as connection:
+    async with pulling(request, operator, form.get("reason")) as connection:
         await store.mute(connection, await store.get(connection, number), until)
     return RedirectResponse(f"{LIST}/{number}?done={'mute' if until else 'unmute'}", 303)
 
@@ -176,7 +169,7 @@ async def mute(request: Request, operator: Operator, number: Number) -> Response
 @router.post("/check-ins/{number}/address", dependencies=Checked)
 async def new_address(request: Request, operator: Operator, number: Number) -> Response:
     """A new address, shown on the page that answers and nowhere else."""
-    async with _pulling(request, operator, {}) as connection:
+    async with pulling(request, operator) as connection:
         secret = await store.new_secret(connection, await store.get(connection, number))
     address = f"{str(request.base_url).rstrip('/')}{store.path_of(secret)}"
     return await _detail_page(request, operator, number, address=address)
@@ -193,7 +186,7 @@ async def delete_page(request: Request, operator: Operator, number: Number) -> H
 @router.post("/check-ins/{number}/delete", dependencies=Checked)
 async def delete(request: Request, operator: Operator, number: Number) -> Response:
     """Forget a monitor and its runs."""
-    async with _pulling(request, operator, await _texts(request)) as connection:
+    async with pulling(request, operator, (await texts_of(request)).get("reason")) as connection:
         await store.delete(connection, await store.get(connection, number))
     return RedirectResponse(LIST, 303)
 
@@ -280,22 +273,3 @@ def _threshold(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 720):
         raise Invalid(f"{text[:20]!r} is no threshold; write a whole number from 1 to 720")
     return int(text[:4])
-
-
-async def _texts(request: Request) -> Mapping[str, str]:
-    return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
-
-
-@asynccontextmanager
-async def _pulling(request: Request, person: Identity, form: Mapping[str, str]) -> AsyncIterator[Connection]:
-    """A transaction of the person at the page; what the database refuses is told as we tell it."""
-    try:
-        async with acting(
-            runtime_of(request).pool, person, form.get("reason", "").strip()[:2000] or None
-        ) as connection:
-            yield connection
-    except psycopg.Error as error:
-        told = explain(error)
-        if told is None:
-            raise
-        raise told from error
