@@ -25,6 +25,7 @@ from opsbook.chapters import CHAPTERS
 from opsbook.core.access.known_tokens import KnownTokens
 from opsbook.core.bus import Bus
 from opsbook.core.errors import OpsbookError
+from opsbook.core.http.client_address import TrustedProxies
 from opsbook.core.http.context import RequestContext
 from opsbook.core.http.cross_origin import CrossOrigin
 from opsbook.core.http.paths import paths_of
@@ -64,11 +65,13 @@ class Opsbook:
         self.health.ready_when("flags", lambda: self.flags.ready)
         if pool is not None:
             self.health.watch_pool(pool)
+        self.proxies = TrustedProxies.parse(settings.trusted_proxies)
+        self.runtime.put(self.proxies)
         self.runtime.put(self.flags)
         self.runtime.put(self.health)
         self.runtime.put(KnownTokens(self.runtime.pool, self.runtime.bus))
         self.control_plane = _control_plane(self.runtime)
-        self.app: ASGIApp = CrossOrigin(RequestContext(self.control_plane), _OPEN_TO_BROWSERS)
+        self.app: ASGIApp = CrossOrigin(RequestContext(self.control_plane, self.proxies), _OPEN_TO_BROWSERS)
 
     def check(self, name: str, *, critical: bool = False) -> Callable[[Check], Check]:
         """A health check of one's own, as a decorator: a function, async or not, that raises when it is not well."""

@@ -14,7 +14,8 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from opsbook.core.errors import NotConfigured
+from opsbook.core.errors import Invalid, NotConfigured
+from opsbook.core.http.client_address import TrustedProxies
 
 Database = Literal["ops", "service"]
 
@@ -97,6 +98,11 @@ class Settings(BaseSettings):
     repository: str | None = Field(
         None, validation_alias=AliasChoices("OPSBOOK_REPOSITORY"), description="Where backups live."
     )
+    trusted_proxies: str = Field(
+        "",
+        validation_alias=AliasChoices("OPSBOOK_TRUSTED_PROXIES"),
+        description="Proxies whose Forwarded and X-Forwarded-For count: networks between commas, `unix` for a socket.",
+    )
     webhooks_to_loopback: bool = Field(
         False,
         validation_alias=AliasChoices("OPSBOOK_WEBHOOKS_TO_LOOPBACK"),
@@ -107,6 +113,15 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        try:
+            TrustedProxies.parse(value)
+        except Invalid as error:
+            raise ValueError(str(error)) from error  # pydantic hears of no other
+        return value
 
     def url_of(self, database: Database) -> str | None:
         """The address of a database, or None where neither the environment nor `opsbook up` gives one."""

@@ -1,4 +1,4 @@
-"""Pure ASGI around Opsbook's own routes: a request id, a bound on the body, a log line.
+"""Pure ASGI around Opsbook's own routes: a request id, a bound on the body, the scheme, a log line.
 
 The request id is the caller's where it is well-formed, else new; it stands in the
 response, in every log line and in the audit.
@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from opsbook.core.http.body_limit import BodyLimit
+from opsbook.core.http.client_address import TrustedProxies
 from opsbook.core.log import get_logger
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9_.:-]{8,128}")
@@ -25,8 +26,9 @@ log = get_logger("opsbook.http")
 class RequestContext:
     """Wraps an ASGI app; `scope["state"]["request_id"]` is set for everything inside."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, proxies: TrustedProxies) -> None:
         self._app = BodyLimit(app)
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -35,6 +37,7 @@ class RequestContext:
         headers = Headers(scope=scope)
         answer = _Answer(send, _request_id(headers))
         _read_as_json(scope, headers)
+        scope["scheme"] = self._proxies.scheme(scope)
         scope["state"] = {**scope.get("state", {}), "request_id": answer.request_id}
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
             try:
