@@ -1,0 +1,147 @@
+"""One event loop's way to the script: one round trip at a time, on one connection, for all who ask meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, ResponseError
+
+from opsbook.core.redis_link import AsyncClient, RedisLink
+from opsbook.performance.limits.decision import Decision, longest_wait
+from opsbook.performance.limits.script import Question, Request, Script
+
+_LARGEST_BATCH = 128
+"""Requests in one question: some 2 ms of Redis's time."""
+
+Run: TypeAlias = Callable[[tuple[Any, ...]], Awaitable[Any]]
+
+
+class Lane:
+    """Who finds nobody asking asks for all who wait; whoever comes in between waits for the next round trip."""
+
+    def __init__(self, link: RedisLink, script: Script) -> None:
+        self._link = link
+        self._script = script
+        self._waiting: list[_Asked] = []
+        self._is_busy = False
+        self._crowd = 0
+        self._next: asyncio.Task[None] | None = None
+        self._connection: AbstractConnection | None = None
+
+    async def ask(self, request: Request) -> Decision:
+        """The decision on one request.
+
+        Raises:
+            RedisAway: Redis did not answer.
+        """
+        asked = _Asked(request, asyncio.get_running_loop().create_future())
+        self._waiting.append(asked)
+        if not self._is_busy:
+            self._is_busy = True
+            await self._lead()
+        return await asked.answer
+
+    async def aclose(self) -> None:
+        """Let the connection go; the next question makes a new one."""
+        held, self._connection = self._connection, None
+        if held is not None:
+            await held.disconnect(nowait=True)
+
+    async def _lead(self) -> None:
+        """One round trip; those who came during it are left to a task, for whoever leads has their answer."""
+        try:
+            if self._crowd > 1:
+                await asyncio.sleep(0)  # who was answered together comes back together
+            batch, self._waiting = self._waiting[:_LARGEST_BATCH], self._waiting[_LARGEST_BATCH:]
+            self._crowd = len(batch)
+            await self._send(batch)
+        finally:
+            if self._waiting:
+                self._next = asyncio.create_task(self._lead())
+            else:
+                self._is_busy = False
+
+    async def _send(self, batch: list[_Asked]) -> None:
+        requests = [asked.request for asked in batch]
+        try:
+            decisions = await self._link.call_async(partial(self._decide, requests))
+        except asyncio.CancelledError:
+            # Whoever led has left; what the others claim is asked for once more, which may count it twice.
+            self._waiting[:0] = [asked for asked in batch[1:] if not asked.answer.done()]
+            raise
+        except Exception as error:
+            # Whatever it was, each of them is to hear of it: nobody else will.
+            for asked in batch:
+                if not asked.answer.done():
+                    asked.answer.set_exception(error)
+            return
+        for asked, decision in zip(batch, decisions, strict=True):
+            if not asked.answer.done():
+                asked.answer.set_result(decision)
+
+    async def _decide(self, requests: Sequence[Request], client: AsyncClient) -> list[Decision]:
+        if isinstance(client, RedisCluster):
+            return [await self._one_by_one(client, request) for request in requests]
+        question = self._script.question(requests)
+        return self._script.read(requests, await _run(partial(self._exchange, client), question))
+
+    async def _one_by_one(self, client: AsyncClient, request: Request) -> Decision:
+        """On a cluster each claim's key may live on another node."""
+        standings: list[Any] = []
+        for claim in request:
+            one = [[claim]]
+            reply = await _run(lambda command: client.execute_command(*command), self._script.question(one))
+            standings += self._script.read(one, reply)[0]
+            if longest_wait(standings):
+                break
+        return standings
+
+    async def _exchange(self, client: AsyncClient, command: tuple[Any, ...]) -> Any:
+        """One command on the lane's own connection: to take one from the pool costs as much as the question."""
+        held = self._connection
+        try:
+            return await self._on(held or await self._connected(client), command)
+        except redis.ConnectionError:
+            if held is None:
+                raise
+            # It ended while nobody used it, as in a restart that nobody noticed.
+            return await self._on(await self._connected(client), command)
+
+    async def _connected(self, client: AsyncClient) -> AbstractConnection:
+        connection = client.connection_pool.make_connection()
+        connection.socket_timeout = None  # the link's patience bounds the whole exchange
+        await connection.connect()
+        self._connection = connection
+        return connection
+
+    async def _on(self, connection: AbstractConnection, command: tuple[Any, ...]) -> Any:
+        try:
+            await connection.send_command(*command, check_health=False)
+            return await connection.read_response(timeout=math.inf)
+        except ResponseError:
+            raise
+        except BaseException:
+            # An answer may still come on it, which would be taken for that to the next question.
+            with suppress(redis.RedisError, OSError):
+                await self.aclose()
+            raise
+
+
+class _Asked(NamedTuple):
+    request: Request
+    answer: asyncio.Future[Decision]
+
+
+async def _run(run: Run, question: Question) -> Any:
+    try:
+        return await run(question.by_hash)
+    except NoScriptError:
+        return await run(question.in_full)
