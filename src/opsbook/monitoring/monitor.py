@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import cast
 
 from opsbook.core.errors import Conflict
+from opsbook.database import PoolStatus, pool_status
 from opsbook.monitoring.health import Check, CheckFunction, Finding, Report, Status, overall, understand
-from opsbook.monitoring.pool import PoolStatus, pool_status
 from opsbook.monitoring.threads import run_in_thread
 from opsbook.monitoring.watch import Watch
 

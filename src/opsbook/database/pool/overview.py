@@ -1,0 +1,199 @@
+"""Everything there is to know about the pools at once: processes, saturation, the server, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from opsbook.core.errors import OpsbookError
+from opsbook.core.postgres.connect import Connection
+from opsbook.database.pool import store
+from opsbook.database.pool.address import address_of_url
+from opsbook.database.pool.advice import Advice, Demand, Room, advise
+from opsbook.database.pool.histogram import quantiles
+from opsbook.database.pool.meter import Holder
+from opsbook.database.pool.pooler import Mode, Pooler
+from opsbook.database.pool.server import Server, look_at_server
+from opsbook.database.pool.store import Activity, Moment, Process
+
+GONE_AFTER_SECONDS = 20.0
+"""Four reports missed: the process was killed, or cannot reach the ops database."""
+_QUANTILES = (0.5, 0.95, 0.99)
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How a duration is spread, in seconds; None where nothing was measured."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPool:
+    """One process's pool: how it stands, and what was asked of it in the period."""
+
+    id: UUID
+    host: str
+    pid: int
+    program: str
+    database: str
+    gone: bool
+    """It has not reported for twenty seconds."""
+    started_at: datetime
+    reported_at: datetime
+    pool_size: int | None
+    max_overflow: int | None
+    capacity: int | None
+    """None when there is no limit."""
+    checked_out: int
+    checked_in: int | None
+    waiting: int
+    longest_wait_seconds: float
+    holders: Sequence[Holder]
+    """Who has had a connection for longest, now."""
+    arrivals: int
+    arrivals_per_second: float
+    """In the busiest minutes."""
+    timeouts: int
+    failures: int
+    most_checked_out: int
+    most_waiting: int
+    load: float
+    """Connections in use on average in the busiest minutes, by Little's law."""
+    waits: Durations
+    holds: Durations
+    longest_hold: Holder | None
+    """Who kept one for longest in the period."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.program} {self.pid} on {self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOverview:
+    """The pools of all processes, the server they share, and what to change."""
+
+    period_seconds: float
+    processes: Sequence[ProcessPool]
+    saturation: Sequence[Moment]
+    server: Server | None
+    """The service's server; None where it is not named, or does not answer."""
+    pooler: Pooler | None
+    """What stands before it."""
+    advice: Sequence[Advice]
+
+
+async def pool_overview(
+    connection: Connection, service_url: str | None, pooler: Pooler | None = None, period: timedelta = _HOUR
+) -> PoolOverview:
+    """What the processes reported in the period, and what the service's server says now.
+
+    Args:
+        connection: On the ops database.
+        service_url: The service database, where it is known; looked at for a few seconds at most.
+        pooler: What is known to stand before it.
+        period: How far back.
+    """
+    known = await store.processes(connection)
+    did = await store.activities(connection, period)
+    server = await _server(service_url)
+    pools = [_pool(process, did.get(process.id, Activity())) for process in known]
+    return PoolOverview(
+        period_seconds=period.total_seconds(),
+        processes=pools,
+        saturation=await store.saturation(connection, period),
+        server=server,
+        pooler=pooler,
+        advice=_advice([pool for pool in pools if not pool.gone], did, service_url, server, pooler),
+    )
+
+
+async def _server(url: str | None) -> Server | None:
+    if url is None:
+        return None
+    try:
+        return await look_at_server(url)
+    except OpsbookError:
+        # Health says that the database is away; what the processes reported is worth showing all the more.
+        return None
+
+
+def _pool(process: Process, activity: Activity) -> ProcessPool:
+    status = process.status
+    return ProcessPool(
+        id=process.id,
+        host=process.host,
+        pid=process.pid,
+        program=process.program,
+        database=process.database,
+        gone=process.silent_seconds > GONE_AFTER_SECONDS,
+        started_at=process.started_at,
+        reported_at=process.reported_at,
+        pool_size=status.pool_size if status else None,
+        max_overflow=status.max_overflow if status else None,
+        capacity=status.capacity if status else None,
+        checked_out=process.checked_out,
+        checked_in=status.checked_in if status else None,
+        waiting=process.waiting,
+        longest_wait_seconds=process.longest_wait_seconds,
+        holders=process.holders,
+        arrivals=activity.arrivals,
+        arrivals_per_second=activity.arrivals_per_second,
+        timeouts=activity.timeouts,
+        failures=activity.failures,
+        most_checked_out=activity.most_checked_out,
+        most_waiting=activity.most_waiting,
+        load=_demand(process.program, status.capacity if status else None, activity).load,
+        waits=Durations(*quantiles(activity.waits, _QUANTILES)),
+        holds=Durations(*quantiles(activity.holds, _QUANTILES)),
+        longest_hold=activity.longest_hold,
+    )
+
+
+def _demand(name: str, capacity: int | None, activity: Activity, pool_size: int = 0) -> Demand:
+    ended = sum(activity.holds.values())
+    longest = activity.longest_hold
+    return Demand(
+        name=name,
+        pool_size=pool_size,
+        capacity=capacity,
+        arrivals_per_second=activity.arrivals_per_second,
+        hold_seconds=activity.held_seconds / ended if ended else None,
+        wait_p95_seconds=quantiles(activity.waits, [0.95])[0],
+        timeouts=activity.timeouts,
+        most_checked_out=activity.most_checked_out,
+        most_waiting=activity.most_waiting,
+        longest_hold_seconds=longest.held_seconds if longest else 0.0,
+        longest_holder=next(iter(longest.stack), None) if longest else None,
+    )
+
+
+def _advice(
+    pools: Sequence[ProcessPool],
+    did: Mapping[UUID, Activity],
+    service_url: str | None,
+    server: Server | None,
+    pooler: Pooler | None,
+) -> Sequence[Advice]:
+    """Advice for the pools on each database; the server's limit is known of the service's alone."""
+    ours = str(address_of_url(service_url)) if service_url else None
+    found: list[Advice] = []
+    for database in sorted({pool.database for pool in pools}):
+        here = [pool for pool in pools if pool.database == database]
+        demands = [_demand(p.name, p.capacity, did.get(p.id, Activity()), p.pool_size or 0) for p in here]
+        found += advise(demands, _room(here, server, pooler) if database == ours else None, database)
+    return found
+
+
+def _room(pools: Sequence[ProcessPool], server: Server | None, pooler: Pooler | None) -> Room | None:
+    # A pooler in transaction mode gives many clients few connections: the server's limit does not bind them.
+    if server is None or (pooler and pooler.mode is Mode.TRANSACTION):
+        return None
+    open_by_pools = sum(pool.checked_out + (pool.checked_in or 0) for pool in pools)
+    return Room(server.max_connections, server.reserved, max(0, server.used - open_by_pools))

@@ -1,0 +1,105 @@
+"""What is advised for which figures, whatever they are."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsbook.database.pool.advice import LONG_HOLD_SECONDS, Advice, Demand, Kind, Room, advise
+
+counts = st.integers(min_value=0, max_value=1000)
+seconds = st.floats(min_value=0.0, max_value=100.0)
+demands = st.builds(
+    Demand,
+    name=st.just("web"),
+    pool_size=counts,
+    capacity=st.none() | st.integers(min_value=1, max_value=500),
+    arrivals_per_second=st.floats(min_value=0.0, max_value=5000.0),
+    hold_seconds=st.none() | st.floats(min_value=0.0, max_value=2.0),
+    wait_p95_seconds=st.none() | seconds,
+    timeouts=counts,
+    most_checked_out=counts,
+    most_waiting=counts,
+    longest_hold_seconds=seconds,
+    longest_holder=st.none() | st.just("shop/orders.py:40 export"),
+)
+rooms = st.builds(Room, max_connections=st.integers(1, 2000), reserved=st.integers(0, 10), used_by_others=counts)
+
+
+def demand(name: str = "web 7 on a", **more: object) -> Demand:
+    figures: dict[str, object] = {
+        "pool_size": 20,
+        "capacity": 50,
+        "arrivals_per_second": 100.0,
+        "hold_seconds": 0.02,
+        "wait_p95_seconds": 0.0001,
+        "timeouts": 0,
+    }
+    return Demand(name=name, **{**figures, **more})  # type: ignore[arg-type]
+
+
+def kinds(found: list[Advice] | tuple[Advice, ...]) -> list[Kind]:
+    return [advice.kind for advice in found]
+
+
+def test_a_pool_that_suffices_is_left_alone() -> None:
+    assert list(advise([demand()], Room(100, 3, 10))) == []
+
+
+def test_a_load_above_the_pool_raises_it_to_what_erlang_asks() -> None:
+    (found,) = advise([demand(capacity=5, pool_size=5, arrivals_per_second=400.0)], Room(100, 3, 10))
+    assert (found.kind, found.pool_size) == (Kind.RAISE, 14)
+    assert "raise database_pool_size to 14" in found.text
+    assert "8.0 are in use on average" in found.text
+
+
+def test_a_burst_raises_it_by_those_who_waited() -> None:
+    burst = demand(capacity=10, timeouts=4, most_checked_out=10, most_waiting=6)
+    (found,) = advise([burst], Room(100, 3, 10))
+    assert (found.kind, found.pool_size) == (Kind.RAISE, 16)
+
+
+def test_a_long_holder_is_named_and_the_pool_not_raised_for_it() -> None:
+    stuck = demand(
+        capacity=2,
+        timeouts=9,
+        most_checked_out=2,
+        most_waiting=8,
+        arrivals_per_second=1.0,
+        longest_hold_seconds=42.0,
+        longest_holder="shop/orders.py:40 export",
+    )
+    (found,) = advise([stuck], Room(100, 3, 10))
+    assert found.kind is Kind.SHORTEN
+    assert "42 s, taken at shop/orders.py:40 export" in found.text
+
+
+def test_more_than_the_server_has_asks_for_a_pooler_instead() -> None:
+    (found,) = advise([demand(f"web {number}") for number in range(4)], Room(100, 3, 10), "db:5432/shop")
+    assert (found.kind, found.target) == (Kind.USE_POOLER, "db:5432/shop")
+    assert "4 may open 200 connections together, of 100 there are 87 left" in found.text
+
+
+@given(st.lists(demands, max_size=5), st.none() | rooms)
+def test_nobody_is_told_to_open_more_than_the_server_has(processes: list[Demand], room: Room | None) -> None:
+    found = list(advise(processes, room))
+    raised = [advice.pool_size or 0 for advice in found if advice.kind is Kind.RAISE]
+    if room is not None and raised:
+        assert sum(raised) <= room.for_pools
+        assert Kind.USE_POOLER not in kinds(found)
+
+
+@given(demands)
+def test_a_raise_is_above_what_may_be_opened_and_covers_the_load(process: Demand) -> None:
+    for advice in advise([process], None):
+        if advice.kind is Kind.RAISE:
+            assert process.capacity is not None
+            assert advice.pool_size is not None
+            assert advice.pool_size > process.capacity
+            assert advice.pool_size > process.load or advice.pool_size == 10_000
+
+
+@given(demands)
+def test_whoever_holds_long_is_always_named(process: Demand) -> None:
+    told = Kind.SHORTEN in kinds(tuple(advise([process], None)))
+    assert told == (process.longest_hold_seconds >= LONG_HOLD_SECONDS)
