@@ -40,6 +40,7 @@ from opsbook.database import answer_exhaustion, metered
 from opsbook.flags import Flags, PostgresSource
 from opsbook.monitoring import HealthMonitor
 from opsbook.monitoring.threads import run_in_thread
+from opsbook.performance import AddressBlocks, RefuseBlocked
 from opsbook.web.errors import install_error_pages
 from opsbook.web.pages import router as web_router
 
@@ -61,7 +62,9 @@ class Opsbook:
         url = settings.require_url("ops")
         key = settings.secret_key.get_secret_value().encode() if settings.secret_key else secrets.token_bytes(32)
         self.runtime = Runtime(settings, CHAPTERS, make_pool(url, "opsbook"), Bus(url), key)
-        self.flags = Flags(PostgresSource(url, self.runtime.bus), settings.home / "snapshots")
+        source, snapshots = PostgresSource(url, self.runtime.bus), settings.home / "snapshots"
+        self.flags = Flags(source, snapshots)
+        self.blocks = AddressBlocks(url, self.runtime.bus, snapshots / f"address-blocks-{source.identity}")
         self.health = HealthMonitor()
         self.health.ready_when("flags", lambda: self.flags.ready)
         if pool is not None:
@@ -69,6 +72,7 @@ class Opsbook:
             self.runtime.put(metered(pool))
         self.proxies = TrustedProxies.parse(settings.trusted_proxies)
         self.runtime.put(self.proxies)
+        self.runtime.put(self.blocks)
         self.runtime.put(self.flags)
         self.runtime.put(self.health)
         self.runtime.put(KnownTokens(self.runtime.pool, self.runtime.bus))
@@ -152,10 +156,13 @@ def install(
 
 
 class Front:
-    """Pure ASGI: Opsbook's paths to Opsbook, all others to the service."""
+    """Pure ASGI: Opsbook's paths to Opsbook, all others to the service, unless they come from a blocked address.
+
+    Opsbook's own paths are open to every address: health must answer, and a block that was a mistake must be lifted.
+    """
 
     def __init__(self, app: ASGIApp, book: Opsbook) -> None:
-        self._service = app
+        self._service = RefuseBlocked(app, book.blocks, book.proxies)
         self._opsbook = book.app
         self._is_ours = paths_of(book.control_plane)
 

@@ -82,6 +82,14 @@ class Settings(BaseSettings):
     vercel_token: SecretStr | None = Field(
         None, validation_alias=AliasChoices("VERCEL_TOKEN"), description="Token for Vercel's REST API."
     )
+    vercel_project_id: str | None = Field(
+        None,
+        validation_alias=AliasChoices("VERCEL_PROJECT_ID"),
+        description="Vercel project whose firewall is told of the address blocks; with VERCEL_TOKEN.",
+    )
+    vercel_team_id: str | None = Field(
+        None, validation_alias=AliasChoices("VERCEL_TEAM_ID"), description="Vercel team that the project belongs to."
+    )
     home: Path = Field(
         Path(".opsbook"),
         validation_alias=AliasChoices("OPSBOOK_HOME"),

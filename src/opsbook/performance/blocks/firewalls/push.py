@@ -1,0 +1,48 @@
+"""Has the configured firewall refuse what is blocked here, and notes what came of it."""
+
+from __future__ import annotations
+
+from psycopg.types.json import Jsonb
+
+from opsbook.core.log import get_logger
+from opsbook.core.postgres.connect import Connection
+from opsbook.core.queries import load_queries
+from opsbook.core.settings import Settings
+from opsbook.performance.blocks.firewalls.interface import Firewall, FirewallRefused, FirewallRule
+from opsbook.performance.blocks.firewalls.vercel import VercelFirewall
+
+_QUERIES = load_queries("opsbook.performance.blocks")
+
+log = get_logger(__name__)
+
+
+def configured_firewall(settings: Settings) -> Firewall | None:
+    """The firewall that the settings name, or None."""
+    if settings.vercel_token is None or settings.vercel_project_id is None:
+        return None
+    return VercelFirewall(settings.vercel_token.get_secret_value(), settings.vercel_project_id, settings.vercel_team_id)
+
+
+async def push_blocks(connection: Connection, settings: Settings) -> None:
+    """Tell the configured firewall, if there is one and it has not been told yet of what is blocked."""
+    firewall = configured_firewall(settings)
+    if firewall is not None:
+        await push(connection, firewall)
+
+
+async def push(connection: Connection, firewall: Firewall) -> None:
+    """Have a firewall refuse the newest blocks, as many as it takes, unless that is what it was told last."""
+    limits = {"firewall": firewall.name, "limit": firewall.most_rules}
+    row = await (await connection.execute(_QUERIES["to_push"], limits)).fetchone()
+    assert row is not None
+    if row["is_known"]:
+        return
+    error: str | None = None
+    try:
+        await firewall.obey([FirewallRule(**rule) for rule in row["rules"]])
+    except FirewallRefused as refused:
+        error = str(refused)
+        log.warning("firewall_refused", firewall=firewall.name, error=error)
+    outcome = {name: row[name] for name in ("networks", "left_out")}
+    outcome |= {"firewall": firewall.name, "rules": Jsonb(row["rules"]), "error": error}
+    await connection.execute(_QUERIES["note_push"], outcome)

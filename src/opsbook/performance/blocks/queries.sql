@@ -1,0 +1,162 @@
+-- Statements on address blocks.
+
+-- name: whole
+-- Every block that is in force, packed by family and prefix length, with the revision of that moment.
+select
+    coalesce((select revision from opsbook.revisions where topic = 'blocks'), 0) as revision,
+    b.prefix, b.size, b.addresses, b.ends
+from (select) once
+left join (
+    select
+        masklen(network) as prefix,
+        case family(network) when 4 then 4 else 16 end as size,
+        string_agg(substring(inet_send(network), 5), '') as addresses,
+        string_agg(float8send(coalesce(extract(epoch from expires_at)::float8, 'infinity')), '') as ends
+    from opsbook.address_blocks
+    where expires_at is null or expires_at > now()
+    group by prefix, size
+) b on true
+
+-- name: changes_since
+-- What was lifted after a revision, then what was added or changed; more than 5,000 are better read whole.
+(
+    select (select revision from opsbook.revisions where topic = 'blocks'), network::text, null::float8 as end_at
+    from opsbook.address_block_removals
+    where revision > %(revision)s
+    limit 5001
+)
+union all
+(
+    select
+        (select revision from opsbook.revisions where topic = 'blocks'),
+        network::text,
+        coalesce(extract(epoch from expires_at)::float8, 'infinity')
+    from opsbook.address_blocks
+    where revision > %(revision)s
+    limit 5001
+)
+
+-- name: count_hits
+-- Add what a process refused; in one order, so that two reports never wait for each other. A count of what was lifted
+-- meanwhile is dropped.
+insert into opsbook.address_block_hits as held (network, hits, last_hit_at)
+select b.network, g.hits, g.last_hit_at
+from jsonb_to_recordset(%(counts)s) as g (network cidr, hits bigint, last_hit_at timestamptz)
+join opsbook.address_blocks b using (network)
+order by b.network
+on conflict (network) do update
+set hits = least(held.hits::numeric + excluded.hits, 9e18), last_hit_at = greatest(held.last_hit_at, excluded.last_hit_at)
+
+-- name: list
+-- Blocks by network, from the one after `after` on; around an address, with a text in network or reason, or in force.
+select
+    b.network::text, b.reason, b.expires_at, b.created_at, b.created_by,
+    coalesce(h.hits, 0) as hits, h.last_hit_at,
+    coalesce(b.expires_at <= now(), false) as is_over
+from opsbook.address_blocks b
+left join opsbook.address_block_hits h using (network)
+where (%(after)s::cidr is null or b.network > %(after)s::cidr)
+    and (%(address)s::inet is null or b.network::inet >>= %(address)s::inet)
+    and (%(text)s::text is null or strpos(lower(b.network || ' ' || b.reason), lower(%(text)s)) > 0)
+order by b.network
+limit %(limit)s
+
+-- name: recently_hit
+-- Blocks that refused requests, the latest first.
+select b.network::text, b.reason, b.expires_at, b.created_at, b.created_by, h.hits, h.last_hit_at,
+    coalesce(b.expires_at <= now(), false) as is_over
+from opsbook.address_block_hits h
+join opsbook.address_blocks b using (network)
+order by h.last_hit_at desc
+limit %(limit)s
+
+-- name: totals
+-- How many blocks there are, how many of them end by themselves, and what they have refused.
+select
+    count(*) as blocks,
+    count(*) filter (where family(network) = 6) as ipv6,
+    count(expires_at) as ending,
+    coalesce((select least(sum(hits), 9e18) from opsbook.address_block_hits), 0)::bigint as hits,
+    (select max(last_hit_at) from opsbook.address_block_hits) as last_hit_at
+from opsbook.address_blocks
+
+-- name: overlaps
+-- Blocks that are there and lie around or within the given networks, other than these themselves.
+select b.network::text, g.network::text as given, b.network >> g.network as is_around
+from unnest(%(networks)s::cidr[]) as g (network)
+join opsbook.address_blocks b on b.network::inet >> g.network::inet or b.network::inet << g.network::inet
+order by b.network, g.network
+limit %(limit)s
+
+-- name: add
+-- Block networks; those that are blocked get the new reason and end. Says how many are new, and how many changed.
+with given as (
+    select distinct network from unnest(%(networks)s::cidr[]) as g (network)
+), done as (
+    insert into opsbook.address_blocks as held (network, reason, expires_at)
+    select network, %(reason)s, %(expires_at)s from given
+    on conflict (network) do update
+    set reason = excluded.reason, expires_at = excluded.expires_at
+    where (held.reason, held.expires_at) is distinct from (excluded.reason, excluded.expires_at)
+    returning (xmax = 0) as is_new
+)
+select
+    count(*) filter (where is_new) as added,
+    count(*) filter (where not is_new) as changed,
+    (select count(*) from given) - count(*) as unchanged
+from done
+
+-- name: allow_time
+-- For the statement that follows, which has a long list: 100,000 networks take some seconds, more on a busy server.
+set local statement_timeout = '2min'
+
+-- name: remove
+-- Lift blocks; says how many there were.
+with gone as (
+    delete from opsbook.address_blocks where network = any (%(networks)s::cidr[]) returning network
+)
+select count(*) as removed from gone
+
+-- name: remove_expired
+-- Lift what has ended by itself, which every process does at that moment by its own clock.
+delete from opsbook.address_blocks where expires_at <= now()
+
+-- name: forget_removals
+-- Forget what was lifted long ago: who has not heard of it for a day reads everything anew.
+delete from opsbook.address_block_removals where removed_at < now() - interval '1 day'
+
+-- name: to_push
+-- What a firewall that takes only so many is to refuse: the newest blocks in force, and of one within another the
+-- outer; with what it was told before. Others may change it, so that it is told again every quarter of an hour.
+with outer_blocks as (
+    select b.network, b.reason, b.revision
+    from opsbook.address_blocks b
+    where (b.expires_at is null or b.expires_at > now())
+        and not exists (
+            select from opsbook.address_blocks w
+            where w.network::inet >> b.network::inet and (w.expires_at is null or w.expires_at > now())
+        )
+), newest as (
+    select network, reason from outer_blocks order by revision desc, network limit %(limit)s
+), wanted as (
+    select
+        coalesce(jsonb_agg(jsonb_build_object('network', network, 'reason', reason) order by network), '[]') as rules,
+        count(*) as networks
+    from newest
+)
+select
+    w.rules, w.networks, (select count(*) from outer_blocks) - w.networks as left_out,
+    coalesce(p.error is null and p.rules = w.rules and p.pushed_at > now() - interval '15 minutes', false) as is_known
+from wanted w left join opsbook.firewall_pushes p on p.firewall = %(firewall)s
+
+-- name: note_push
+-- What came of telling a firewall.
+insert into opsbook.firewall_pushes (firewall, pushed_at, rules, networks, left_out, error)
+values (%(firewall)s, now(), %(rules)s, %(networks)s, %(left_out)s, %(error)s)
+on conflict (firewall) do update
+set (pushed_at, rules, networks, left_out, error)
+    = (excluded.pushed_at, excluded.rules, excluded.networks, excluded.left_out, excluded.error)
+
+-- name: pushes
+-- What came of telling each firewall, last time.
+select firewall, pushed_at, networks, left_out, error from opsbook.firewall_pushes order by firewall

@@ -1,0 +1,21 @@
+"""What the performance chapter keeps alive in a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from opsbook.core.runtime import Runtime
+from opsbook.performance.blocks.register import AddressBlocks
+
+
+@asynccontextmanager
+async def running(runtime: Runtime) -> AsyncIterator[None]:
+    """Follow the tables while the server lives; what was counted is reported at its end."""
+    blocks = runtime.get(AddressBlocks)
+    blocks.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(blocks.close)
