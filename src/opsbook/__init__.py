@@ -12,17 +12,35 @@ if TYPE_CHECKING:
     from opsbook.core.http.body_limit import BodyLimit
     from opsbook.core.log import set_up_logging
     from opsbook.flags.client import Flags
+    from opsbook.performance.limits.limiter import RateLimits
+    from opsbook.performance.limits.middleware import LimitMiddleware, limited
+    from opsbook.performance.limits.policy import RateLimit
     from opsbook.server import Opsbook, create_app, install
 
-__all__ = ["BodyLimit", "Flags", "Opsbook", "create_app", "install", "set_up_logging"]
+__all__ = [
+    "BodyLimit",
+    "Flags",
+    "LimitMiddleware",
+    "Opsbook",
+    "RateLimit",
+    "RateLimits",
+    "create_app",
+    "install",
+    "limited",
+    "set_up_logging",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
     "BodyLimit": "opsbook.core.http.body_limit",
     "Flags": "opsbook.flags.client",
+    "LimitMiddleware": "opsbook.performance.limits.middleware",
     "Opsbook": "opsbook.server",
+    "RateLimit": "opsbook.performance.limits.policy",
+    "RateLimits": "opsbook.performance.limits.limiter",
     "create_app": "opsbook.server",
     "install": "opsbook.server",
+    "limited": "opsbook.performance.limits.middleware",
     "set_up_logging": "opsbook.core.log",
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from opsbook.core.http.paths import paths_of
 from opsbook.core.http.problems import install_problems
 from opsbook.core.log import get_logger, set_up_logging
 from opsbook.core.postgres.connect import make_pool
+from opsbook.core.redis_link import link_of
 from opsbook.core.runtime import Runtime
 from opsbook.core.schema import prepare_ops_database
 from opsbook.core.settings import Settings, load_settings
@@ -40,7 +41,7 @@ from opsbook.database import answer_exhaustion, metered
 from opsbook.flags import Flags, PostgresSource
 from opsbook.monitoring import HealthMonitor
 from opsbook.monitoring.threads import run_in_thread
-from opsbook.performance import AddressBlocks, RefuseBlocked
+from opsbook.performance import AddressBlocks, LimitMiddleware, LimitRegister, RateLimit, RateLimits, RefuseBlocked
 from opsbook.web.errors import install_error_pages
 from opsbook.web.pages import router as web_router
 
@@ -58,7 +59,7 @@ Check = Callable[[], Any]
 class Opsbook:
     """A process's Opsbook: the kit's levers in `flags`, checks of one's own by `check`."""
 
-    def __init__(self, settings: Settings, pool: object | None = None) -> None:
+    def __init__(self, settings: Settings, pool: object | None = None, limits: Sequence[RateLimit] = ()) -> None:
         url = settings.require_url("ops")
         key = settings.secret_key.get_secret_value().encode() if settings.secret_key else secrets.token_bytes(32)
         self.runtime = Runtime(settings, CHAPTERS, make_pool(url, "opsbook"), Bus(url), key)
@@ -72,6 +73,9 @@ class Opsbook:
             self.runtime.put(metered(pool))
         self.proxies = TrustedProxies.parse(settings.trusted_proxies)
         self.runtime.put(self.proxies)
+        self.limits = RateLimits(limits, link=link_of(settings), namespace=settings.environment, proxies=self.proxies)
+        self.runtime.put(self.limits)
+        self.runtime.put(LimitRegister(self.limits, self.runtime.bus))
         self.runtime.put(self.blocks)
         self.runtime.put(self.flags)
         self.runtime.put(self.health)
@@ -99,6 +103,8 @@ class Opsbook:
             await asyncio.wait({preparing}, timeout=_PREPARATION_SECONDS)
             await self.runtime.pool.open(wait=False)
             stack.push_async_callback(self.runtime.pool.close, timeout=2.0)
+            if link := link_of(self.runtime.settings):
+                stack.push_async_callback(link.aclose)
             self.flags.start()
             stack.callback(self.runtime.bus.stop)
             for chapter in CHAPTERS:
@@ -126,7 +132,12 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
 
 def install(
-    app: Starlette, *, pool: object | None = None, folder: Path | None = None, settings: Settings | None = None
+    app: Starlette,
+    *,
+    pool: object | None = None,
+    limits: Sequence[RateLimit] = (),
+    folder: Path | None = None,
+    settings: Settings | None = None,
 ) -> Opsbook:
     """Put Opsbook in front of a FastAPI or Starlette app: health, levers and console in its process.
 
@@ -135,13 +146,14 @@ def install(
     Args:
         app: The service.
         pool: Its connection pool, or SQLAlchemy engine, which is then watched by health and measured.
+        limits: Rate limits on the service's requests; Opsbook's own paths are not limited.
         folder: The project's folder, where `.env` and `.opsbook` lie; the working folder where left out.
         settings: All of the configuration, instead of the environment's.
 
     Raises:
         NotConfigured: No ops database is known.
     """
-    book = Opsbook(settings or load_settings(folder), pool)
+    book = Opsbook(settings or load_settings(folder), pool, limits)
     answer_exhaustion(app)
     app.add_middleware(Front, book=book)
     inner = app.router.lifespan_context
@@ -156,13 +168,13 @@ def install(
 
 
 class Front:
-    """Pure ASGI: Opsbook's paths to Opsbook, all others to the service, unless they come from a blocked address.
+    """Pure ASGI: Opsbook's paths to Opsbook, others to the service, unless from a blocked address or too often.
 
-    Opsbook's own paths are open to every address: health must answer, and a block that was a mistake must be lifted.
+    Opsbook's own paths are open to everybody: health must answer, and a mistaken block or limit must be taken back.
     """
 
     def __init__(self, app: ASGIApp, book: Opsbook) -> None:
-        self._service = RefuseBlocked(app, book.blocks, book.proxies)
+        self._service = RefuseBlocked(LimitMiddleware(app, book.limits), book.blocks, book.proxies)
         self._opsbook = book.app
         self._is_ours = paths_of(book.control_plane)
 

@@ -9,13 +9,27 @@ from opsbook.core.chapter import Chapter, Command
 if TYPE_CHECKING:
     from opsbook.performance.blocks.middleware import RefuseBlocked
     from opsbook.performance.blocks.register import AddressBlocks
+    from opsbook.performance.limits.limiter import RateLimits
+    from opsbook.performance.limits.middleware import LimitMiddleware, limited
+    from opsbook.performance.limits.policy import RateLimit
+    from opsbook.performance.limits.register import LimitRegister
 
-__all__ = ["CHAPTER", "AddressBlocks", "RefuseBlocked"]
+__all__ = [
+    "CHAPTER",
+    "AddressBlocks",
+    "LimitMiddleware",
+    "LimitRegister",
+    "RateLimit",
+    "RateLimits",
+    "RefuseBlocked",
+    "limited",
+]
 
 CHAPTER = Chapter(
     name="performance",
     title="Performance Tuning",
     commands={
+        "limits": Command("opsbook.performance.limits.commands:app", "Show and adjust how often callers may ask."),
         "block": Command("opsbook.performance.blocks.commands:app", "Refuse requests by address."),
     },
     api="opsbook.performance.routes:router",
@@ -25,7 +39,12 @@ CHAPTER = Chapter(
 
 _HOMES = {
     "AddressBlocks": "opsbook.performance.blocks.register",
+    "LimitMiddleware": "opsbook.performance.limits.middleware",
+    "LimitRegister": "opsbook.performance.limits.register",
+    "RateLimit": "opsbook.performance.limits.policy",
+    "RateLimits": "opsbook.performance.limits.limiter",
     "RefuseBlocked": "opsbook.performance.blocks.middleware",
+    "limited": "opsbook.performance.limits.middleware",
 }
 
 

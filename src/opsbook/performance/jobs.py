@@ -10,8 +10,18 @@ from opsbook.core.jobs import settings_of
 from opsbook.core.postgres.connect import connect
 from opsbook.performance.blocks import store as blocks
 from opsbook.performance.blocks.firewalls.push import push_blocks
+from opsbook.performance.limits import store as limits
 
 blueprint = Blueprint()
+
+
+@blueprint.periodic(cron="* * * * *")
+@blueprint.task(queueing_lock="performance:reset_limits", pass_context=True)
+async def reset_limits(context: JobContext, timestamp: int) -> None:
+    """Reset the rate limits whose time is over; every process went back at that moment. Forget old counts."""
+    async with connect(settings_of(context).require_url("ops"), "opsbook worker") as connection:
+        await limits.reset_over(connection)
+        await limits.tidy(connection)
 
 
 @blueprint.periodic(cron="* * * * *")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from opsbook.core.runtime import Runtime
 from opsbook.performance.blocks.register import AddressBlocks
+from opsbook.performance.limits import service as limits
 
 
 @asynccontextmanager
@@ -16,6 +17,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     blocks = runtime.get(AddressBlocks)
     blocks.start()
     try:
-        yield
+        async with limits.running(runtime):
+            yield
     finally:
         await asyncio.to_thread(blocks.close)
