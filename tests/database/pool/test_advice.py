@@ -19,7 +19,7 @@ demands = st.builds(
     wait_p95_seconds=st.none() | seconds,
     timeouts=counts,
     most_checked_out=counts,
-    most_waiting=counts,
+    most_wanted=counts,
     longest_hold_seconds=seconds,
     longest_holder=st.none() | st.just("shop/orders.py:40 export"),
 )
@@ -54,9 +54,10 @@ def test_a_load_above_the_pool_raises_it_to_what_erlang_asks() -> None:
 
 
 def test_a_burst_raises_it_by_those_who_waited() -> None:
-    burst = demand(capacity=10, timeouts=4, most_checked_out=10, most_waiting=6)
+    burst = demand(capacity=10, timeouts=4, most_checked_out=10, most_wanted=16)
     (found,) = advise([burst], Room(100, 3, 10))
     assert (found.kind, found.pool_size) == (Kind.RAISE, 16)
+    assert "may open 10 and refused 4 times; up to 16 were wanted at once" in found.text
 
 
 def test_a_long_holder_is_named_and_the_pool_not_raised_for_it() -> None:
@@ -64,7 +65,7 @@ def test_a_long_holder_is_named_and_the_pool_not_raised_for_it() -> None:
         capacity=2,
         timeouts=9,
         most_checked_out=2,
-        most_waiting=8,
+        most_wanted=8,
         arrivals_per_second=1.0,
         longest_hold_seconds=42.0,
         longest_holder="shop/orders.py:40 export",

@@ -47,7 +47,7 @@ def test_supabases_addresses_say_it_themselves(url: str, pooler: Pooler | None) 
 
 def test_an_address_never_shows_a_password() -> None:
     assert str(address_of_url("postgresql://user:secret@db.example.org/shop")) == "db.example.org:5432/shop"
-    assert address_of_url("dbname=shop") == Address("localhost", 5432, "shop")
+    assert address_of_url("dbname=shop") == Address("127.0.0.1", 5432, "shop")
     with pytest.raises(NotConfigured) as refused:
         address_of_url("postgres=//user:secret@db")
     assert "secret" not in str(refused.value)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psycopg
 import pytest
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine, make_url, text
 
 from opsbook.core.settings import Settings
 from opsbook.database import metered
@@ -147,7 +149,7 @@ def test_old_days_are_dropped_and_coming_ones_made(settings: Settings, database:
     database.execute(f"drop table {partition}".encode())
     database.execute("""
         insert into pool_samples
-            (at, process, database, seconds, most_checked_out, most_waiting, arrivals, timeouts, failures,
+            (at, process, database, seconds, most_checked_out, most_wanted, arrivals, timeouts, failures,
             held_seconds, waits, holds)
         values (now() + interval '1 day', gen_random_uuid(), 'early', 5, 1, 0, 1, 0, 0, 0.1, '{}', '{}')
     """)
@@ -203,6 +205,32 @@ def test_the_command_exits_1_and_says_what_to_change(
     (advice,) = as_json.json["advice"]
     assert (advice["kind"], "60 s" in advice["text"]) == ("shorten", True)
     assert {each["application"] for each in as_json.json["server"]["applications"]} >= {"shop", "opsbook pool"}
+
+
+def test_more_who_ask_at_once_than_there_are_connections_raise_the_pool(
+    reporter: PoolReporter, engine: Engine, ops_url: str, service_url: str
+) -> None:
+    everybody = threading.Barrier(9)
+
+    def ask() -> None:
+        everybody.wait(10)
+        with engine.connect() as connection:
+            connection.execute(text("select pg_sleep(0.1)"))
+
+    with ThreadPoolExecutor(9) as threads:
+        for asked in [threads.submit(ask) for _ in range(9)]:
+            asked.result(30)
+    reporter.report()
+    shown = opsbook("db", "pool", "--json", OPSBOOK_DATABASE_URL=ops_url, DATABASE_URL=service_url)
+    (advice,) = shown.json["advice"]
+    assert (shown.code, advice["kind"], advice["pool_size"]) == (1, "raise", 9)
+    (process,) = shown.json["processes"]
+    assert process["most_checked_out"] == 3
+    assert process["waits"]["p95"] > 0.05
+    saturation = shown.json["saturation"]
+    assert len(saturation) == 60
+    assert max(moment["checked_out"] for moment in saturation) == 3
+    assert max(moment["wanted"] for moment in saturation) == 9
 
 
 def test_the_command_teaches_where_no_process_reports(reporter: PoolReporter, ops_url: str, service_url: str) -> None:

@@ -13,6 +13,8 @@ Kind: TypeAlias = Literal["operator", "token", "admin_token", "cli", "sql", "sys
 RoleName: TypeAlias = Literal["viewer", "operator", "admin"]
 Scope: TypeAlias = Literal[
     "*",
+    "database:*",
+    "database:read",
     "flags:*",
     "flags:evaluate",
     "flags:read",

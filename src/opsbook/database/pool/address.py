@@ -7,6 +7,10 @@ from typing import Any
 
 from opsbook.core.errors import NotConfigured
 
+_POSTGRES_PORT = 5432
+_THIS_MACHINE = (None, "", "localhost", "::1")
+"""Told as one, so that two ways to name a server are not taken for two servers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -47,4 +51,5 @@ def address_of_pool(pool: object) -> Address | None:
 
 
 def _address(host: object, port: object, database: object) -> Address:
-    return Address(str(host or "localhost"), int(str(port or 5432)), str(database or ""))
+    named = "127.0.0.1" if host in _THIS_MACHINE else str(host)
+    return Address(named, int(str(port or _POSTGRES_PORT)), str(database or ""))

@@ -49,7 +49,8 @@ class Demand:
     wait_p95_seconds: float | None
     timeouts: int
     most_checked_out: int = 0
-    most_waiting: int = 0
+    most_wanted: int = 0
+    """The most who had a connection or waited for one at once."""
     longest_hold_seconds: float = 0.0
     longest_holder: str | None = None
     """Where in the code the connection was taken that was kept for longest."""
@@ -67,7 +68,7 @@ class Demand:
         """
         by_load = connections_needed(self.load)
         in_bursts = self.suffers and not self.holds_long
-        return max(by_load, (self.capacity or 0) + self.most_waiting) if in_bursts else by_load
+        return max(by_load, self.most_wanted) if in_bursts else by_load
 
     @property
     def suffers(self) -> bool:
@@ -134,15 +135,25 @@ def _wish(process: Demand) -> int:
 
 
 def _raise(process: Demand, connections: int) -> Advice:
-    refused = f", and refused {process.timeouts} times" if process.timeouts else ""
+    refused = f" and refused {process.timeouts} times" if process.timeouts else ""
+    why = _load(process) if connections_needed(process.load) == connections else _burst(process)
     return Advice(
         Kind.RAISE,
         process.name,
-        f"raise database_pool_size to {connections}: {process.name} is asked for a connection"
-        f" {process.arrivals_per_second:.1f} times a second and keeps it {_milliseconds(process.hold_seconds)},"
-        f" so that {process.load:.1f} are in use on average; it may open {process.capacity}{refused}",
+        f"raise database_pool_size to {connections}: {process.name} may open {process.capacity}{refused}; {why}",
         pool_size=connections,
     )
+
+
+def _load(process: Demand) -> str:
+    return (
+        f"{process.arrivals_per_second:.1f} connections a second are asked for and kept"
+        f" {_milliseconds(process.hold_seconds)}, so that {process.load:.1f} are in use on average"
+    )
+
+
+def _burst(process: Demand) -> str:
+    return f"up to {process.most_wanted} were wanted at once"
 
 
 def _use_pooler(processes: Sequence[Demand], wanted: int, room: Room, database: str) -> Advice:

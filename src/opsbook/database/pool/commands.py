@@ -128,7 +128,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _saturation(moments: Sequence[Moment]) -> Iterator[RenderableType]:
-    """One line a database: each character is a sixtieth of the period, full at the pools' capacity."""
+    """One line a database: each character is a sixtieth of the period, the fullest at the pools' capacity."""
     for database in sorted({moment.database for moment in moments}):
         here = [moment for moment in moments if moment.database == database]
         top = max(max(moment.capacity or 0, moment.checked_out) for moment in here)

@@ -41,8 +41,8 @@ class Reading:
     """Of those who wait now."""
     most_checked_out: int
     """The most that were out at once since the last reading."""
-    most_waiting: int
-    """The most that waited at once since the last reading."""
+    most_wanted: int
+    """The most who had a connection or wanted one at once, since the last reading."""
     arrivals: int
     """How often a connection was asked for, also in vain."""
     timeouts: int
@@ -77,8 +77,8 @@ class PoolMeter:
         """Somebody asks for a connection; gives what `got` or `refused` then want."""
         ticket = next(self._tickets)
         self._waiting[ticket] = time.perf_counter()
-        if (waiting := len(self._waiting)) > self._most_waiting:
-            self._most_waiting = waiting
+        if (wanted := len(self._waiting) + len(self._held)) > self._most_wanted:
+            self._most_wanted = wanted
         return ticket
 
     def got(self, ticket: int, connection: int, frame: FrameType | None) -> None:
@@ -119,7 +119,7 @@ class PoolMeter:
         now = time.perf_counter()
         held, waiting = list(self._held.values()), list(self._waiting.values())
         most, self._most = self._most, len(self._held)
-        most_waiting, self._most_waiting = self._most_waiting, len(self._waiting)
+        most_wanted, self._most_wanted = self._most_wanted, len(self._waiting) + len(held)
         ended, self._longest_ended = self._longest_ended, _NONE_ENDED
         self._arrivals = max(self._arrivals, sum(self._waits.counts().values()) + len(waiting))
         return Reading(
@@ -128,7 +128,7 @@ class PoolMeter:
             waiting=len(waiting),
             longest_wait_seconds=now - min(waiting, default=now),
             most_checked_out=max(most, len(held)),
-            most_waiting=max(most_waiting, len(waiting)),
+            most_wanted=max(most_wanted, len(waiting) + len(held)),
             arrivals=self._arrivals,
             timeouts=self._timeouts,
             failures=self._failures,
@@ -147,7 +147,7 @@ class PoolMeter:
         self._held: dict[int, tuple[float, Stack]] = {}
         self._longest_ended: tuple[float, Stack] = _NONE_ENDED
         self._waits, self._holds = Histogram(), Histogram()
-        self._most = self._most_waiting = self._arrivals = self._timeouts = self._failures = 0
+        self._most = self._most_wanted = self._arrivals = self._timeouts = self._failures = 0
 
 
 def _longest(held: Sequence[tuple[float, Stack]], now: float) -> Sequence[Holder]:

@@ -62,7 +62,7 @@ class ProcessPool:
     timeouts: int
     failures: int
     most_checked_out: int
-    most_waiting: int
+    most_wanted: int
     load: float
     """Connections in use on average in the busiest minutes, by Little's law."""
     waits: Durations
@@ -148,7 +148,7 @@ def _pool(process: Process, activity: Activity) -> ProcessPool:
         timeouts=activity.timeouts,
         failures=activity.failures,
         most_checked_out=activity.most_checked_out,
-        most_waiting=activity.most_waiting,
+        most_wanted=activity.most_wanted,
         load=_demand(process.program, status.capacity if status else None, activity).load,
         waits=Durations(*quantiles(activity.waits, _QUANTILES)),
         holds=Durations(*quantiles(activity.holds, _QUANTILES)),
@@ -168,7 +168,7 @@ def _demand(name: str, capacity: int | None, activity: Activity, pool_size: int 
         wait_p95_seconds=quantiles(activity.waits, [0.95])[0],
         timeouts=activity.timeouts,
         most_checked_out=activity.most_checked_out,
-        most_waiting=activity.most_waiting,
+        most_wanted=activity.most_wanted,
         longest_hold_seconds=longest.held_seconds if longest else 0.0,
         longest_holder=next(iter(longest.stack), None) if longest else None,
     )

@@ -21,11 +21,11 @@ set pool_size = excluded.pool_size, max_overflow = excluded.max_overflow, checke
 -- name: sample
 -- What it did since its last report.
 insert into opsbook.pool_samples (
-    process, database, seconds, capacity, most_checked_out, most_waiting, arrivals, timeouts, failures,
+    process, database, seconds, capacity, most_checked_out, most_wanted, arrivals, timeouts, failures,
     held_seconds, waits, holds, longest_hold_seconds, longest_hold_stack
 )
 values (
-    %(process)s, %(database)s, %(seconds)s, %(capacity)s, %(most_checked_out)s, %(most_waiting)s, %(arrivals)s,
+    %(process)s, %(database)s, %(seconds)s, %(capacity)s, %(most_checked_out)s, %(most_wanted)s, %(arrivals)s,
     %(timeouts)s, %(failures)s, %(held_seconds)s, %(waits)s, %(holds)s, %(longest_hold_seconds)s,
     %(longest_hold_stack)s
 )
@@ -56,7 +56,7 @@ with minutes as (
     from minutes
     group by process
 ), totals as (
-    select process, max(most_checked_out) as most_checked_out, max(most_waiting) as most_waiting,
+    select process, max(most_checked_out) as most_checked_out, max(most_wanted) as most_wanted,
         sum(arrivals)::bigint as arrivals, sum(timeouts)::bigint as timeouts, sum(failures)::bigint as failures,
         sum(held_seconds) as held_seconds, max(longest_hold_seconds) as longest_hold_seconds,
         (array_agg(longest_hold_stack order by longest_hold_seconds desc nulls last))[1] as longest_hold_stack
@@ -81,19 +81,24 @@ where at > now() - %(period)s::interval
 group by process, kind, bucket
 
 -- name: saturation
--- How full the pools on each database were, in steps; of each process the fullest moment of the step.
-with steps as (
+-- How full the pools on each database were, in steps up to now; of each process the fullest moment of the step.
+with pools as (
     select database, process, date_bin(%(step)s::interval, at, now()) as at, max(capacity) as capacity,
-        max(most_checked_out) as checked_out, max(most_waiting) as waiting, sum(timeouts) as timeouts
+        max(most_checked_out) as checked_out, max(most_wanted) as wanted, sum(timeouts) as timeouts
     from opsbook.pool_samples
     where at > now() - %(period)s::interval
     group by database, process, 3
+), steps as (
+    select database, at
+    from (select distinct database from pools) databases
+    cross join generate_series(now() - %(period)s::interval, now() - %(step)s::interval, %(step)s::interval) at
 )
-select database, at, sum(capacity)::int as capacity, sum(checked_out)::int as checked_out,
-    sum(waiting)::int as waiting, sum(timeouts)::int as timeouts
-from steps
-group by database, at
-order by database, at
+select s.database, s.at, sum(p.capacity)::int as capacity, coalesce(sum(p.checked_out), 0)::int as checked_out,
+    coalesce(sum(p.wanted), 0)::int as wanted, coalesce(sum(p.timeouts), 0)::int as timeouts
+from steps s
+left join pools p using (database, at)
+group by s.database, s.at
+order by s.database, s.at
 
 -- name: tidy_samples
 -- Make the coming days' partitions, and drop those that nobody looks at any more.

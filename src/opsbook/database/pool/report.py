@@ -138,7 +138,7 @@ def _done(reading: Reading, before: Reading | None) -> dict[str, Any]:
     return {
         "capacity": reading.status.capacity if reading.status else None,
         "most_checked_out": reading.most_checked_out,
-        "most_waiting": reading.most_waiting,
+        "most_wanted": reading.most_wanted,
         "arrivals": max(0, reading.arrivals - (before.arrivals if before else 0)),
         "timeouts": reading.timeouts - (before.timeouts if before else 0),
         "failures": reading.failures - (before.failures if before else 0),

@@ -59,7 +59,7 @@ class Activity:
     failures: int = 0
     held_seconds: float = 0.0
     most_checked_out: int = 0
-    most_waiting: int = 0
+    most_wanted: int = 0
     longest_hold: Holder | None = None
     waits: Mapping[int, int] = field(default_factory=dict)
     """By the buckets of `histogram`."""
@@ -73,9 +73,11 @@ class Moment:
     database: str
     at: datetime
     capacity: int | None
+    """Of the pools in which anything happened; None where nothing did, or one of them has no limit."""
     checked_out: int
     """Each process's most, added up."""
-    waiting: int
+    wanted: int
+    """Those who waited for one beside."""
     timeouts: int
 
 
@@ -93,7 +95,7 @@ async def activities(connection: Connection, period: timedelta) -> Mapping[UUID,
 
 
 async def saturation(connection: Connection, period: timedelta) -> Sequence[Moment]:
-    """How full the pools were, in sixty steps; steps in which nothing happened are missing."""
+    """How full the pools were, in sixty steps up to now; of each database that any pool used."""
     async with connection.cursor(row_factory=class_row(Moment)) as cursor:
         return await (
             await cursor.execute(_QUERIES["saturation"], {"period": period, "step": period / _STEPS})

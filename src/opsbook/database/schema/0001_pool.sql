@@ -33,7 +33,7 @@ create table pool_samples (
     seconds double precision not null constraint period_is_positive check (seconds > 0),
     capacity int,
     most_checked_out int not null,
-    most_waiting int not null,
+    most_wanted int not null,
     arrivals bigint not null,
     timeouts bigint not null,
     failures bigint not null,
