@@ -40,6 +40,12 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("REDIS_URL"),
         description="Redis or Valkey for shared limits and cache; optional.",
     )
+    cache_memory_bytes: int = Field(
+        64 * 2**20,
+        ge=0,
+        validation_alias=AliasChoices("CACHE_MEMORY_BYTES"),
+        description="Bytes of results that `cached` keeps in the memory of one process, over all functions.",
+    )
     secret_key: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("SECRET_KEY"),

@@ -1,0 +1,53 @@
+"""Follows the purges in the ops database, whoever wrote them, and has this process and its Redis forget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from opsbook.core.bus import Bus, SyncConnection
+from opsbook.core.log import get_logger
+from opsbook.core.redis_link import RedisAway
+from opsbook.performance.cache.process import CacheProcess
+from opsbook.performance.cache.purges import Purge
+from opsbook.performance.cache.shared_purges import purge_shared_once
+from opsbook.performance.cache.steps import carry_out
+from opsbook.performance.cache.store import QUERIES
+
+_TRUSTED_SECONDS = 12 * 3600.0
+"""Well below the day for which purges are remembered: who heard nothing for longer forgets everything."""
+
+log = get_logger(__name__)
+
+
+class Follower:
+    """One process's reader of `cache_purges`, told by the bus."""
+
+    def __init__(self, process: CacheProcess, bus: Bus) -> None:
+        self._process = process
+        self._held: int | None = None
+        self._heard_at = time.monotonic()
+        self.stop: Callable[[], None] = bus.subscribe("cache", self._hear)
+        """Follow no more."""
+
+    def _hear(self, connection: SyncConnection, _: int) -> None:
+        if self._held is None:
+            row = connection.execute(QUERIES["revision"]).fetchone()
+            self._held = int(row[0]) if row else 0
+            return
+        if time.monotonic() - self._heard_at > _TRUSTED_SECONDS:
+            self._process.apply(Purge("all"))
+        for revision, kind, target, digest in connection.execute(QUERIES["purges_since"], {"revision": self._held}):
+            self._obey(int(revision), Purge(kind, target, bytes(digest)))
+            self._held = int(revision)
+        self._heard_at = time.monotonic()
+
+    def _obey(self, revision: int, purge: Purge) -> None:
+        process = self._process
+        process.apply(purge)
+        if process.link is not None:
+            try:
+                carry_out(purge_shared_once(process.link, process.names, purge, revision), lambda: None)
+            except RedisAway:
+                process.owe(purge)
+            process.apply(purge)  # also what was fetched from Redis between the two
