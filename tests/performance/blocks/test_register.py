@@ -82,7 +82,7 @@ def test_what_it_refused_is_counted(blocks: AddressBlocks, database: psycopg.Con
     obeys(blocks, "203.0.113.7")
     for _ in range(9):
         blocks.refuses(["203.0.113.8"])
-    blocks.close()
+    blocks.report_hits()
     rows = database.execute(
         "select network::text, hits, last_hit_at > now() - interval '1 minute' from address_block_hits"
     )

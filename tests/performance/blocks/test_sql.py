@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 
 from tests.flags.helpers import psql
 
-MANY = 100_000
+MANY = 30_000
 
 
 @pytest.fixture(autouse=True)
@@ -90,8 +90,8 @@ def test_who_blocked_it_cannot_be_made_up(database: psycopg.Connection) -> None:
     assert row == ("opsbook", True)
 
 
-def test_a_hundred_thousand_at_once_are_quick_and_one_record_each_way(database: psycopg.Connection) -> None:
-    """The update above all: joined without care, 100,000 rows before with as many after take an hour."""
+def test_a_long_list_is_quick_and_one_record_each_way(database: psycopg.Connection) -> None:
+    """The update above all: joined without care, 30,000 rows before with as many after take minutes."""
     before = newest_record(database)
     networks = (
         f"select ('11.' || n / 65536 || '.' || n / 256 % 256 || '.' || n % 256)::cidr from generate_series(1, {MANY}) n"
@@ -103,7 +103,7 @@ def test_a_hundred_thousand_at_once_are_quick_and_one_record_each_way(database: 
     ):
         started = time.monotonic()
         database.execute(statement.encode())
-        assert time.monotonic() - started < 60  # 2 to 4 s at rest
+        assert time.monotonic() - started < 60  # 1 s at rest
     found = records(database, before)
     assert [r["action"].rpartition(".")[2] for r in found] == ["create", "change", "delete"]
     assert {r["target"] for r in found} == {f"{MANY} networks"}

@@ -88,6 +88,10 @@ class AddressBlocks:
                 self._bus.start()
                 self._hits.start()
 
+    def report_hits(self) -> None:
+        """Add now to the table what was refused since the last time, which otherwise happens every ten seconds."""
+        self._hits.report()
+
     def close(self) -> None:
         """Stop following; what is in memory stays in force."""
         if self._owns_bus:
