@@ -21,7 +21,7 @@ from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import InvalidResponse, NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
 from opsbook.core.log import get_logger
@@ -37,6 +37,8 @@ _PATIENCE_SECONDS = 0.05
 _MOST_ASYNC_CONNECTIONS = 64
 _FIRST_PROBE_SECONDS = 0.1
 _LONGEST_PROBE_SECONDS = 1.0
+_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+"""What redis-py raises over the answers of a server that is no Redis."""
 
 log = get_logger(__name__)
 
@@ -142,8 +144,12 @@ class RedisLink:
 
     def _connected(self) -> Client:
         client = redis.Redis.from_url(self._url, retry=Retry(NoBackoff(), 0), **self._options())
-        if self._is_cluster is None:
-            self._is_cluster = _clustered(client.info("cluster"))
+        try:
+            if self._is_cluster is None:
+                self._is_cluster = _clustered(client.info("cluster"))
+        except _UNREADABLE as error:
+            client.close()
+            raise InvalidResponse("this is no answer of Redis's") from error
         if self._is_cluster:
             client.close()
             return RedisCluster.from_url(self._url, **self._options())  # pyright: ignore[reportReturnType]
@@ -165,8 +171,12 @@ class RedisLink:
             **self._options(),
         )
         client = redis.asyncio.Redis.from_pool(pool)
-        if self._is_cluster is None:
-            self._is_cluster = _clustered(await client.info("cluster"))
+        try:
+            if self._is_cluster is None:
+                self._is_cluster = _clustered(await client.info("cluster"))
+        except _UNREADABLE as error:
+            await client.aclose()
+            raise InvalidResponse("this is no answer of Redis's") from error
         if self._is_cluster:
             await client.aclose()
             return AsyncRedisCluster.from_url(self._url, **self._options())  # pyright: ignore[reportReturnType]
