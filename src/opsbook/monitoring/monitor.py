@@ -136,7 +136,7 @@ class HealthMonitor:
             return Finding(
                 Status.WARN,
                 f"exhausted: {figures.checked_out} of {figures.capacity} connections are out;"
-                " make it larger, or find what holds them",
+                " `opsbook db pool` says what holds them, and how large it should be",
             )
         return f"{figures.checked_out} of {figures.capacity or 'any number of'} connections are out"
 

@@ -6,12 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsbook.database.pool.advice import LONG_HOLD_SECONDS, Advice, Demand, Kind, Room, advise
+from opsbook.database.pool.sizing import connections_needed
 
 counts = st.integers(min_value=0, max_value=1000)
 seconds = st.floats(min_value=0.0, max_value=100.0)
 demands = st.builds(
     Demand,
-    name=st.just("web"),
+    name=st.just("web 7 on a"),
+    program=st.sampled_from(["web", "worker"]),
     pool_size=counts,
     capacity=st.none() | st.integers(min_value=1, max_value=500),
     arrivals_per_second=st.floats(min_value=0.0, max_value=5000.0),
@@ -28,6 +30,7 @@ rooms = st.builds(Room, max_connections=st.integers(1, 2000), reserved=st.intege
 
 def demand(name: str = "web 7 on a", **more: object) -> Demand:
     figures: dict[str, object] = {
+        "program": "web",
         "pool_size": 20,
         "capacity": 50,
         "arrivals_per_second": 100.0,
@@ -79,6 +82,19 @@ def test_more_than_the_server_has_asks_for_a_pooler_instead() -> None:
     (found,) = advise([demand(f"web {number}") for number in range(4)], Room(100, 3, 10), "db:5432/shop")
     assert (found.kind, found.target) == (Kind.USE_POOLER, "db:5432/shop")
     assert "4 may open 200 connections together, of 100 there are 87 left" in found.text
+
+
+def test_processes_of_one_program_are_told_one_size_that_suffices_for_each() -> None:
+    busy = [demand(f"web {number}", capacity=5, arrivals_per_second=300.0 + 100 * number) for number in range(3)]
+    (found,) = advise([*busy, demand("worker 9", program="worker")], None)
+    assert (found.target, found.pool_size) == ("web 2", connections_needed(500.0 * 0.02))
+
+
+def test_the_server_must_have_as_much_for_each_process_of_a_program_as_for_the_busiest() -> None:
+    busy = [demand(f"web {number}", capacity=5, arrivals_per_second=number * 400.0) for number in range(4)]
+    needed = connections_needed(3 * 400.0 * 0.02)
+    assert kinds(list(advise(busy, Room(4 * needed, 0, 0)))) == [Kind.RAISE]
+    assert kinds(list(advise(busy, Room(4 * needed - 1, 0, 0)))) == [Kind.USE_POOLER]
 
 
 @given(st.lists(demands, max_size=5), st.none() | rooms)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 
 from opsbook.database.pool.sizing import connections_needed, offered_load
 
@@ -39,6 +40,8 @@ class Demand:
     """What one process asks of its pool."""
 
     name: str
+    program: str
+    """What it runs; all processes of one program have the same settings."""
     pool_size: int
     capacity: int | None
     """The most connections that it may open; None when there is no limit."""
@@ -98,31 +101,38 @@ class Room:
 
 
 def advise(processes: Sequence[Demand], room: Room | None, database: str = "the database") -> Sequence[Advice]:
-    """What to do about the pools on one database; nothing where all is well.
+    """What to do about the pools on one database, a program at a time; nothing where all is well.
 
     Args:
         processes: Those that report.
         room: What the server has to give; None where that is not known, or a pooler stands before it.
         database: As the advice calls it.
     """
-    found = [advice for process in processes for advice in _on_holder(process)]
-    wishes = {process.name: _wish(process) for process in processes}
-    if room is None or sum(wishes.values()) <= room.for_pools:
-        found += [_raise(process, wishes[process.name]) for process in processes if _runs_short(process)]
-    else:
-        found.append(_use_pooler(processes, sum(wishes.values()), room, database))
-    return found
+    programs = [list(group) for _, group in groupby(sorted(processes, key=_program), key=_program)]
+    found = [_shorten(max(each, key=_longest_hold)) for each in programs if any(process.holds_long for process in each)]
+    wanted = sum(len(each) * max(map(_wish, each)) for each in programs)
+    if room is not None and wanted > room.for_pools:
+        return [*found, _use_pooler(processes, wanted, room, database)]
+    short = [[process for process in each if _runs_short(process)] for each in programs]
+    return [*found, *(_raise(max(each, key=_wish)) for each in short if each)]
 
 
-def _on_holder(process: Demand) -> Iterator[Advice]:
-    if process.holds_long:
-        where = f", taken at {process.longest_holder}" if process.longest_holder else ""
-        yield Advice(
-            Kind.SHORTEN,
-            process.name,
-            f"shorten the holder: {process.name} kept a connection for {process.longest_hold_seconds:.0f} s{where};"
-            " give it back before anything slow is waited for",
-        )
+def _program(process: Demand) -> str:
+    return process.program
+
+
+def _longest_hold(process: Demand) -> float:
+    return process.longest_hold_seconds
+
+
+def _shorten(process: Demand) -> Advice:
+    where = f", taken at {process.longest_holder}" if process.longest_holder else ""
+    return Advice(
+        Kind.SHORTEN,
+        process.name,
+        f"shorten the holder: {process.name} kept a connection for {process.longest_hold_seconds:.0f} s{where};"
+        " give it back before anything slow is waited for",
+    )
 
 
 def _runs_short(process: Demand) -> bool:
@@ -134,7 +144,8 @@ def _wish(process: Demand) -> int:
     return max(process.needed, process.pool_size if process.capacity is None else process.capacity)
 
 
-def _raise(process: Demand, connections: int) -> Advice:
+def _raise(process: Demand) -> Advice:
+    connections = _wish(process)
     refused = f" and refused {process.timeouts} times" if process.timeouts else ""
     why = _load(process) if connections_needed(process.load) == connections else _burst(process)
     return Advice(

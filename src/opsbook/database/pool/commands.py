@@ -97,7 +97,20 @@ def _processes(pools: Sequence[ProcessPool]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("process", "database"):
         table.add_column(column, overflow="fold")
-    for column in ("out", "of", "waiting", "asked /s", "load", "refused", "wait p50", "p95", "p99", "held p50", "p95"):
+    for column in (
+        "out",
+        "of",
+        "waiting",
+        "asked /s",
+        "load",
+        "refused",
+        "wait p50",
+        "p95",
+        "p99",
+        "held p50",
+        "p95",
+        "age",
+    ):
         table.add_column(column, justify="right")
     for each in pools:
         table.add_row(
@@ -111,6 +124,7 @@ def _processes(pools: Sequence[ProcessPool]) -> Table:
             str(each.timeouts),
             *_durations(each.waits),
             *_durations(each.holds)[:2],
+            f"{each.age_seconds:.0f} s",
         )
     return table
 

@@ -21,6 +21,7 @@ from opsbook.database.pool.store import Activity, Moment, Process
 GONE_AFTER_SECONDS = 20.0
 """Four reports missed: the process was killed, or cannot reach the ops database."""
 _QUANTILES = (0.5, 0.95, 0.99)
+_FRAMES_TOLD = 3
 _HOUR = timedelta(hours=1)
 
 
@@ -38,6 +39,7 @@ class ProcessPool:
     """One process's pool: how it stands, and what was asked of it in the period."""
 
     id: UUID
+    name: str
     host: str
     pid: int
     program: str
@@ -46,6 +48,8 @@ class ProcessPool:
     """It has not reported for twenty seconds."""
     started_at: datetime
     reported_at: datetime
+    age_seconds: float
+    """Of this report."""
     pool_size: int | None
     max_overflow: int | None
     capacity: int | None
@@ -69,10 +73,6 @@ class ProcessPool:
     holds: Durations
     longest_hold: Holder | None
     """Who kept one for longest in the period."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.program} {self.pid} on {self.host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ async def pool_overview(
         saturation=await store.saturation(connection, period),
         server=server,
         pooler=pooler,
-        advice=_advice([pool for pool in pools if not pool.gone], did, service_url, server, pooler),
+        advice=_advice([process for process in known if not _is_gone(process)], did, service_url, server, pooler),
     )
 
 
@@ -124,17 +124,23 @@ async def _server(url: str | None) -> Server | None:
         return None
 
 
+def _is_gone(process: Process) -> bool:
+    return process.silent_seconds > GONE_AFTER_SECONDS
+
+
 def _pool(process: Process, activity: Activity) -> ProcessPool:
     status = process.status
     return ProcessPool(
         id=process.id,
+        name=process.name,
         host=process.host,
         pid=process.pid,
         program=process.program,
         database=process.database,
-        gone=process.silent_seconds > GONE_AFTER_SECONDS,
+        gone=_is_gone(process),
         started_at=process.started_at,
         reported_at=process.reported_at,
+        age_seconds=process.silent_seconds,
         pool_size=status.pool_size if status else None,
         max_overflow=status.max_overflow if status else None,
         capacity=status.capacity if status else None,
@@ -149,20 +155,21 @@ def _pool(process: Process, activity: Activity) -> ProcessPool:
         failures=activity.failures,
         most_checked_out=activity.most_checked_out,
         most_wanted=activity.most_wanted,
-        load=_demand(process.program, status.capacity if status else None, activity).load,
+        load=_demand(process, activity).load,
         waits=Durations(*quantiles(activity.waits, _QUANTILES)),
         holds=Durations(*quantiles(activity.holds, _QUANTILES)),
         longest_hold=activity.longest_hold,
     )
 
 
-def _demand(name: str, capacity: int | None, activity: Activity, pool_size: int = 0) -> Demand:
+def _demand(process: Process, activity: Activity) -> Demand:
     ended = sum(activity.holds.values())
-    longest = activity.longest_hold
+    longest, status = activity.longest_hold, process.status
     return Demand(
-        name=name,
-        pool_size=pool_size,
-        capacity=capacity,
+        name=process.name,
+        program=process.program,
+        pool_size=status.pool_size if status else 0,
+        capacity=status.capacity if status else None,
         arrivals_per_second=activity.arrivals_per_second,
         hold_seconds=activity.held_seconds / ended if ended else None,
         wait_p95_seconds=quantiles(activity.waits, [0.95])[0],
@@ -170,12 +177,12 @@ def _demand(name: str, capacity: int | None, activity: Activity, pool_size: int 
         most_checked_out=activity.most_checked_out,
         most_wanted=activity.most_wanted,
         longest_hold_seconds=longest.held_seconds if longest else 0.0,
-        longest_holder=next(iter(longest.stack), None) if longest else None,
+        longest_holder=" ← ".join(longest.stack[:_FRAMES_TOLD]) or None if longest else None,
     )
 
 
 def _advice(
-    pools: Sequence[ProcessPool],
+    processes: Sequence[Process],
     did: Mapping[UUID, Activity],
     service_url: str | None,
     server: Server | None,
@@ -184,16 +191,16 @@ def _advice(
     """Advice for the pools on each database; the server's limit is known of the service's alone."""
     ours = str(address_of_url(service_url)) if service_url else None
     found: list[Advice] = []
-    for database in sorted({pool.database for pool in pools}):
-        here = [pool for pool in pools if pool.database == database]
-        demands = [_demand(p.name, p.capacity, did.get(p.id, Activity()), p.pool_size or 0) for p in here]
+    for database in sorted({process.database for process in processes}):
+        here = [process for process in processes if process.database == database]
+        demands = [_demand(process, did.get(process.id, Activity())) for process in here]
         found += advise(demands, _room(here, server, pooler) if database == ours else None, database)
     return found
 
 
-def _room(pools: Sequence[ProcessPool], server: Server | None, pooler: Pooler | None) -> Room | None:
+def _room(processes: Sequence[Process], server: Server | None, pooler: Pooler | None) -> Room | None:
     # A pooler in transaction mode gives many clients few connections: the server's limit does not bind them.
     if server is None or (pooler and pooler.mode is Mode.TRANSACTION):
         return None
-    open_by_pools = sum(pool.checked_out + (pool.checked_in or 0) for pool in pools)
+    open_by_pools = sum(each.checked_out + (each.status.checked_in if each.status else 0) for each in processes)
     return Room(server.max_connections, server.reserved, max(0, server.used - open_by_pools))

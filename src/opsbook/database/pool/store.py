@@ -47,6 +47,11 @@ class Process:
     reported_at: datetime
     silent_seconds: float
 
+    @property
+    def name(self) -> str:
+        """As people tell it from others."""
+        return f"{self.program} {self.pid} on {self.host}"
+
 
 @dataclass(frozen=True, slots=True)
 class Activity:
