@@ -41,7 +41,15 @@ from opsbook.database import answer_exhaustion, metered
 from opsbook.flags import Flags, PostgresSource
 from opsbook.monitoring import HealthMonitor
 from opsbook.monitoring.threads import run_in_thread
-from opsbook.performance import AddressBlocks, LimitMiddleware, LimitRegister, RateLimit, RateLimits, RefuseBlocked
+from opsbook.performance import (
+    AddressBlocks,
+    LimitMiddleware,
+    LimitRegister,
+    RateLimit,
+    RateLimits,
+    RefuseBlocked,
+    policies_on_routes,
+)
 from opsbook.web.errors import install_error_pages
 from opsbook.web.pages import router as web_router
 
@@ -160,6 +168,7 @@ def install(
 
     @asynccontextmanager
     async def lifespan(service: Any) -> AsyncIterator[Any]:
+        book.limits.declare(*policies_on_routes(app))
         async with book.running(), inner(service) as state:
             yield state
 

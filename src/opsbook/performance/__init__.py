@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from opsbook.performance.blocks.middleware import RefuseBlocked
     from opsbook.performance.blocks.register import AddressBlocks
     from opsbook.performance.limits.limiter import RateLimits
-    from opsbook.performance.limits.middleware import LimitMiddleware, limited
+    from opsbook.performance.limits.middleware import LimitMiddleware, limited, policies_on_routes
     from opsbook.performance.limits.policy import RateLimit
     from opsbook.performance.limits.register import LimitRegister
 
@@ -23,6 +23,7 @@ __all__ = [
     "RateLimits",
     "RefuseBlocked",
     "limited",
+    "policies_on_routes",
 ]
 
 CHAPTER = Chapter(
@@ -45,6 +46,7 @@ _HOMES = {
     "RateLimits": "opsbook.performance.limits.limiter",
     "RefuseBlocked": "opsbook.performance.blocks.middleware",
     "limited": "opsbook.performance.limits.middleware",
+    "policies_on_routes": "opsbook.performance.limits.middleware",
 }
 
 

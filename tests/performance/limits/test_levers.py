@@ -26,7 +26,8 @@ POLICY = RateLimit("levered", per_minute=1000, per_hour=5000)
 @pytest.fixture(scope="module")
 def services(settings: Settings) -> Iterator[list[Service]]:
     """Two workers of one service."""
-    with limited_service(settings, POLICY) as one, limited_service(settings, POLICY) as other:
+    route = RateLimit("of-one-route", per_day=7)
+    with limited_service(settings, POLICY, route=route) as one, limited_service(settings, POLICY) as other:
         yield [one, other]
 
 
@@ -34,7 +35,9 @@ def services(settings: Settings) -> Iterator[list[Service]]:
 def _as_declared(services: list[Service], database: psycopg.Connection) -> Iterator[None]:
     until(lambda: rows(database, "select policy from rate_limits where policy = 'levered'"))
     yield
-    database.execute("update rate_limits set per_minute = null, per_hour = null, mode = 'enforce'")
+    database.execute(
+        "update rate_limits set per_minute = null, per_hour = null, mode = 'enforce' where policy = 'levered'"
+    )
     obeyed(services, 1000)
 
 
@@ -44,7 +47,9 @@ def test_sql_is_obeyed_by_every_worker(services: list[Service], database: psycop
     audited = rows(database, "select action, actor_kind, before, after from security_audit order by id desc limit 1")[0]
     assert audited[:3] == ("rate_limit.change", "sql", None)
     assert audited[3]["per_minute"] == 300
-    assert rows(database, "select updated_by from rate_limits") == [(rows(database, "select session_user")[0][0],)]
+    assert rows(database, "select updated_by from rate_limits where policy = 'levered'") == [
+        (rows(database, "select session_user")[0][0],)
+    ]
 
 
 def test_the_command_says_what_it_touches_and_changes_it(services: list[Service], ops_url: str) -> None:
@@ -101,29 +106,48 @@ def test_only_operators_change_limits_or_see_keys(api: httpx.Client, server: str
 
 
 def test_a_change_ends_by_each_workers_own_clock(services: list[Service], database: psycopg.Connection) -> None:
-    database.execute("update rate_limits set per_minute = 40, until = now() + interval '1 hour'")
+    database.execute(
+        "update rate_limits set per_minute = 40, until = now() + interval '1 hour' where policy = 'levered'"
+    )
     obeyed(services, 40)
     with ExitStack() as stack:
         for service in services:
             stack.enter_context(patch.object(service.limits, "clock", lambda: time.monotonic() + 3601))
         obeyed(services, 1000)
-    assert rows(database, "select per_minute from rate_limits") == [(40,)], "the worker has not been there yet"
+    assert rows(database, "select per_minute from rate_limits where policy = 'levered'") == [(40,)], (
+        "the worker has not been there yet"
+    )
 
 
 def test_the_worker_writes_down_what_went_back(database: psycopg.Connection, ops_url: str) -> None:
-    database.execute("update rate_limits set per_minute = 40, until = clock_timestamp() + interval '100 ms'")
+    database.execute(
+        "update rate_limits set per_minute = 40, until = clock_timestamp() + interval '1 s' where policy = 'levered'"
+    )
     until(lambda: rows(database, "select from rate_limits where until < now()"))
     assert asyncio.run(reset_over(ops_url)) == ["levered"]
-    assert rows(database, "select per_minute, until from rate_limits") == [(None, None)]
+    assert rows(database, "select per_minute, until from rate_limits where policy = 'levered'") == [(None, None)]
     audited = rows(database, "select action, actor_kind, reason from security_audit order by id desc limit 1")
     assert audited == [("rate_limit.reset", "system", "went back by itself")]
 
 
+def test_limits_of_single_routes_are_listed_before_they_are_asked(services: list[Service], ops_url: str) -> None:
+    until(lambda: typed(ops_url, "show", "of-one-route").code == 0)
+    shown = typed(ops_url, "show", "of-one-route", "--json").json
+    assert (shown["declared"], shown["processes"]) == ({"per_day": 7}, 1)
+    assert services[0].statuses(8, "/route") == [200] * 7 + [429]
+
+
 def test_declaring_leaves_no_trace_in_the_audit(database: psycopg.Connection) -> None:
-    before = rows(database, "select max(id) from security_audit"), rows(database, "select revision from rate_limits")
+    before = (
+        rows(database, "select max(id) from security_audit"),
+        rows(database, "select revision from rate_limits where policy = 'levered'"),
+    )
     database.execute('update rate_limits set declared = declared || \'{"key": "other"}\'')
     database.execute('update rate_limits set declared = declared || \'{"key": "client_address"}\'')
-    after = rows(database, "select max(id) from security_audit"), rows(database, "select revision from rate_limits")
+    after = (
+        rows(database, "select max(id) from security_audit"),
+        rows(database, "select revision from rate_limits where policy = 'levered'"),
+    )
     assert after == before
 
 
@@ -140,31 +164,31 @@ def test_declaring_leaves_no_trace_in_the_audit(database: psycopg.Connection) ->
 )
 def test_sql_refuses_what_makes_no_sense(database: psycopg.Connection, change: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
-        database.execute(f"update rate_limits set {change}".encode())
+        database.execute(f"update rate_limits set {change} where policy = 'levered'".encode())
 
 
 def test_observing_counts_and_refuses_nobody(services: list[Service], database: psycopg.Connection) -> None:
-    database.execute("update rate_limits set per_minute = 1, mode = 'observe'")
+    database.execute("update rate_limits set per_minute = 1, mode = 'observe' where policy = 'levered'")
     until(lambda: "ratelimit" not in services[0].client.get("/").headers)
     assert set(services[0].statuses(5)) == {200}
     until(lambda: rows(database, "select from rate_limit_counts where policy = 'levered' and refused >= 3"))
-    database.execute("update rate_limits set mode = 'off'")
+    database.execute("update rate_limits set mode = 'off' where policy = 'levered'")
     until(lambda: services[0].statuses(1) == [200])
 
 
 def test_lowering_and_raising_keep_the_history(services: list[Service], database: psycopg.Connection) -> None:
     service = services[0]
     used = 1000 - service.remaining()
-    database.execute(f"update rate_limits set per_minute = {used + 3}".encode())
+    database.execute(f"update rate_limits set per_minute = {used + 3} where policy = 'levered'".encode())
     obeyed([service], used + 3)
     assert 429 in service.statuses(4)
-    database.execute("update rate_limits set per_minute = 1000000")
+    database.execute("update rate_limits set per_minute = 1000000 where policy = 'levered'")
     until(lambda: service.statuses(1) == [200])
     assert used < 1_000_000 - service.remaining()
 
 
 def test_who_was_refused_is_found(services: list[Service], database: psycopg.Connection, ops_url: str) -> None:
-    database.execute("update rate_limits set per_minute = 1")
+    database.execute("update rate_limits set per_minute = 1 where policy = 'levered'")
     obeyed(services, 1)
     services[0].statuses(20)
     until(lambda: typed(ops_url, "show", "levered", "--json").json["refused_keys"])
@@ -175,7 +199,7 @@ def test_who_was_refused_is_found(services: list[Service], database: psycopg.Con
 
 
 def test_several_processes_without_redis_are_told_of(services: list[Service], ops_url: str) -> None:
-    until(lambda: typed(ops_url, "show", "--json").json[0]["in_memory"] == 2)
+    until(lambda: typed(ops_url, "show", "levered", "--json").json["in_memory"] == 2)
     assert "set REDIS_URL" in typed(ops_url, "show").err
     until(lambda: services[0].limits.workers == 2 or services[1].limits.workers == 2)
 

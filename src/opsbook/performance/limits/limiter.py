@@ -69,6 +69,7 @@ class RateLimits:
         self._shared = SharedLimiter(link, namespace, clock) if link else None
         self._is_away = False
         self._overrides: Overrides = {}
+        self._reckon()
         self.declare(*policies)
 
     @property
@@ -82,10 +83,12 @@ class RateLimits:
         Raises:
             Invalid: Another policy has the name.
         """
-        for policy in policies:
+        new = [policy for policy in policies if self.policies.get(policy.name) is not policy]
+        for policy in new:
             if self.policies.setdefault(policy.name, policy) != policy:
                 raise Invalid(f"two rate limits are called {policy.name!r}; give one of them another name")
-        self._reckon()
+        if new:
+            self._reckon()
 
     def override(self, overrides: Overrides) -> None:
         """Have these in force from now on, instead of those before; no history is lost."""

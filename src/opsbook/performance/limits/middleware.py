@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,26 +49,38 @@ def limited(*policies: RateLimit) -> Callable[[Request], Awaitable[None]]:
 
     It runs where it stands among the dependencies: after one that says who signed in, a policy by user goes by them.
     """
-    own: list[RateLimits] = []
+    return _OnRoute(policies)
 
-    async def check(request: Request) -> None:
+
+def policies_on_routes(app: Starlette) -> Iterator[RateLimit]:
+    """The policies of an app's single routes, so that operators see them before the first request."""
+    for context in iter_route_contexts(app.routes):
+        waiting = [getattr(context, "dependant", None)]
+        while waiting:
+            dependant = waiting.pop()
+            if isinstance(dependant, Dependant):
+                waiting += dependant.dependencies
+                if isinstance(dependant.call, _OnRoute):
+                    yield from dependant.call.policies
+
+
+class _OnRoute:
+    """The dependency; in an app without LimitMiddleware it counts by itself, in memory."""
+
+    def __init__(self, policies: Sequence[RateLimit]) -> None:
+        self.policies = policies
+        self._own: RateLimits | None = None
+
+    async def __call__(self, request: Request) -> None:
         passage = request.scope.get(_SCOPE_KEY)
         if passage is not None:
-            passage.limits.declare(*policies)
-            await passage.check(request.scope, policies)
+            passage.limits.declare(*self.policies)
+            await passage.check(request.scope, self.policies)
             return
-        if not own:
-            own.append(RateLimits(policies))
-        verdict = await own[0].check(request.scope, policies)
+        self._own = self._own or RateLimits(self.policies)
+        verdict = await self._own.check(request.scope, self.policies)
         if verdict.is_refused:
             raise _as_http(NotAdmitted(verdict).response(verdict.items, request.scope))
-
-    DECLARED.extend(policies)
-    return check
-
-
-DECLARED: list[RateLimit] = []
-"""Policies of single routes, which operators are to see before the first request."""
 
 
 class NotAdmitted(Exception):

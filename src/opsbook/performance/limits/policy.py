@@ -16,7 +16,7 @@ from starlette.types import Scope
 from opsbook.core.errors import Invalid
 from opsbook.performance.limits.decision import Window, Windows
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+NAME_PATTERN = "^[a-z0-9][a-z0-9._-]{0,62}$"
 MOST = 1_000_000
 """The highest limit: a key's history takes eight bytes for each."""
 
@@ -66,7 +66,7 @@ class RateLimit:
     methods: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if not re.match(NAME_PATTERN, self.name):
+        if not re.fullmatch(NAME_PATTERN, self.name):
             raise Invalid(f"{self.name!r} is no name of a rate limit: a-z, 0-9, dot, dash and underscore, at most 63")
         limits = self.limits
         if not limits:

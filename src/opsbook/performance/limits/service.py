@@ -10,7 +10,6 @@ from opsbook.core.metrics import measures
 from opsbook.core.runtime import Runtime
 from opsbook.performance.limits.limiter import RateLimits
 from opsbook.performance.limits.metrics import limit_metrics
-from opsbook.performance.limits.middleware import DECLARED
 from opsbook.performance.limits.register import LimitRegister
 from opsbook.performance.limits.reporting import Reporter
 
@@ -21,7 +20,6 @@ measures("limits")(limit_metrics)
 async def running(runtime: Runtime) -> AsyncIterator[None]:
     """Obey the table while the server lives; what was counted is reported at its end."""
     limits = runtime.get(RateLimits)
-    limits.declare(*DECLARED)
     reporter = Reporter(runtime.settings.require_url("ops"), limits, runtime.get(LimitRegister))
     reporter.start()
     try:
