@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from opsbook.core.http.body_limit import BodyLimit
     from opsbook.core.log import set_up_logging
     from opsbook.flags.client import Flags
+    from opsbook.performance.cache.decorator import cached
     from opsbook.performance.limits.limiter import RateLimits
     from opsbook.performance.limits.middleware import LimitMiddleware, limited
     from opsbook.performance.limits.policy import RateLimit
@@ -24,6 +25,7 @@ __all__ = [
     "Opsbook",
     "RateLimit",
     "RateLimits",
+    "cached",
     "create_app",
     "install",
     "limited",
@@ -38,6 +40,7 @@ _HOMES = {
     "Opsbook": "opsbook.server",
     "RateLimit": "opsbook.performance.limits.policy",
     "RateLimits": "opsbook.performance.limits.limiter",
+    "cached": "opsbook.performance.cache.decorator",
     "create_app": "opsbook.server",
     "install": "opsbook.server",
     "limited": "opsbook.performance.limits.middleware",

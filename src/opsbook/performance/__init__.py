@@ -9,6 +9,7 @@ from opsbook.core.chapter import Chapter, Command
 if TYPE_CHECKING:
     from opsbook.performance.blocks.middleware import RefuseBlocked
     from opsbook.performance.blocks.register import AddressBlocks
+    from opsbook.performance.cache.decorator import cached
     from opsbook.performance.limits.limiter import RateLimits
     from opsbook.performance.limits.middleware import LimitMiddleware, limited, policies_on_routes
     from opsbook.performance.limits.policy import RateLimit
@@ -22,6 +23,7 @@ __all__ = [
     "RateLimit",
     "RateLimits",
     "RefuseBlocked",
+    "cached",
     "limited",
     "policies_on_routes",
 ]
@@ -30,6 +32,7 @@ CHAPTER = Chapter(
     name="performance",
     title="Performance Tuning",
     commands={
+        "cache": Command("opsbook.performance.cache.commands:app", "See what the cache does; have it forget."),
         "limits": Command("opsbook.performance.limits.commands:app", "Show and adjust how often callers may ask."),
         "block": Command("opsbook.performance.blocks.commands:app", "Refuse requests by address."),
     },
@@ -45,6 +48,7 @@ _HOMES = {
     "RateLimit": "opsbook.performance.limits.policy",
     "RateLimits": "opsbook.performance.limits.limiter",
     "RefuseBlocked": "opsbook.performance.blocks.middleware",
+    "cached": "opsbook.performance.cache.decorator",
     "limited": "opsbook.performance.limits.middleware",
     "policies_on_routes": "opsbook.performance.limits.middleware",
 }

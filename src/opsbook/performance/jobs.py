@@ -10,6 +10,7 @@ from opsbook.core.jobs import settings_of
 from opsbook.core.postgres.connect import connect
 from opsbook.performance.blocks import store as blocks
 from opsbook.performance.blocks.firewalls.push import push_blocks
+from opsbook.performance.cache import store as cache
 from opsbook.performance.limits import store as limits
 
 blueprint = Blueprint()
@@ -52,3 +53,11 @@ async def forget_removed_blocks(context: JobContext, timestamp: int) -> None:
     """Forget blocks that were lifted long ago."""
     async with connect(settings_of(context).require_url("ops"), "opsbook worker") as connection:
         await blocks.forget_removals(connection)
+
+
+@blueprint.periodic(cron="57 3 * * *")
+@blueprint.task(queueing_lock="performance:tidy_cache", pass_context=True)
+async def tidy_cache(context: JobContext, timestamp: int) -> None:
+    """Forget old purges and processes that are gone; fold old statistics."""
+    async with connect(settings_of(context).require_url("ops"), "opsbook worker") as connection:
+        await cache.tidy(connection)

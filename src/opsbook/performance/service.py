@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from opsbook.core.runtime import Runtime
 from opsbook.performance.blocks.register import AddressBlocks
+from opsbook.performance.cache import service as cache
 from opsbook.performance.limits import service as limits
 
 
@@ -17,7 +18,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     blocks = runtime.get(AddressBlocks)
     blocks.start()
     try:
-        async with limits.running(runtime):
+        async with limits.running(runtime), cache.running(runtime):
             yield
     finally:
         await asyncio.to_thread(blocks.close)

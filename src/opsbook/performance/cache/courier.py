@@ -65,8 +65,12 @@ class Courier:
             self._waiting.clear()
             purge = Purge("all")
         self._waiting.append(purge)
-        self._wake.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Have it look now for what is to be carried."""
         self.start()
+        self._wake.set()
 
     def report(self) -> None:
         """Hand over what waits and what was counted since the last time; never raises."""

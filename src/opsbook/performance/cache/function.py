@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import string
-import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from opsbook.core.log import get_logger
@@ -108,7 +108,7 @@ class CachedFunction:
     def from_memory(self, key: Hashable) -> tuple[Entry | None, bool]:
         """The entry, where it may be given out, and whether it is to be computed anew."""
         entry = self.memory.get(key)
-        now = time.monotonic()
+        now = monotonic()
         if entry is None or now >= entry.usable_until:
             return None, False
         if now < entry.fresh_until:
@@ -156,7 +156,7 @@ class CachedFunction:
         """After a refresh that failed: leave the entry alone for a moment."""
         entry = self.memory.get(call.key)
         if entry is not None:
-            later = min(time.monotonic() + _RETRY_REFRESH_SECONDS, entry.usable_until)
+            later = min(monotonic() + _RETRY_REFRESH_SECONDS, entry.usable_until)
             self.memory.put(call.key, entry._replace(refresh_at=later))
 
     def apply(self, purge: Purge) -> None:
@@ -204,7 +204,7 @@ class CachedFunction:
 
     def _look(self, level: SharedLevel, call: Call, *, anew: bool) -> Procedure[Found | Lease | None]:
         entry = self.memory.get(call.key) if anew else None
-        fresher_than = entry.fresh_until - time.monotonic() + _SAME_MOMENT_SECONDS if entry else float("-inf")
+        fresher_than = entry.fresh_until - monotonic() + _SAME_MOMENT_SECONDS if entry else float("-inf")
         patience = 0.0 if anew else self.process.patience_seconds
         try:
             found = yield from level.look(call.digest, call.tags)
@@ -219,7 +219,7 @@ class CachedFunction:
     def _computed(
         self, call: Call, flight: Flight, level: SharedLevel | None, lease: Lease | None, *, anew: bool
     ) -> Procedure[object]:
-        started = time.monotonic()
+        started = monotonic()
         try:
             value = yield COMPUTE
         except BaseException:
@@ -227,7 +227,7 @@ class CachedFunction:
             if level is not None and lease is not None:
                 yield from _quietly(level.release(call.digest, lease.token))
             raise
-        seconds = time.monotonic() - started
+        seconds = monotonic() - started
         if anew:
             self.counts.refreshes += 1
         else:
@@ -260,7 +260,7 @@ class CachedFunction:
     def _keep(self, call: Call, flight: Flight, value: object, lifetime: Lifetime, size: int) -> None:
         if not flight.is_current or not self.options.maximum_entries:
             return
-        now = time.monotonic()
+        now = monotonic()
         refresh_at = now + max(lifetime.fresh - refresh_ahead(self.options.ttl, lifetime.computing), 0.0)
         ends = (now + lifetime.fresh, now + lifetime.usable)
         self.memory.put(call.key, Entry(value, refresh_at, *ends, call.digest, call.tags, size))

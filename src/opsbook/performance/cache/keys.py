@@ -31,7 +31,7 @@ ALONE = frozenset({int, str})
 _LONGEST_PLAIN = 512
 """Characters of arguments that a key in memory holds; longer ones are digested."""
 _DIGEST_BYTES = 16
-_TOLD_BY_REPR = frozenset({datetime, date, time, timedelta, Decimal, Fraction, UUID, complex, range})
+_TOLD_BY_REPR = frozenset({date, time, timedelta, Decimal, Fraction, UUID, complex, range})
 
 
 class NoKey(Exception):
@@ -193,4 +193,6 @@ _WRITERS: dict[type, Callable[[_Writer, Any], None]] = {
     set: lambda writer, value: writer.unordered(b"<", value),
     frozenset: lambda writer, value: writer.unordered(b">", value),
     dict: _write_dict,
+    # With the zone's name, for what a function says of a moment may hang on it; but not with the zone's class.
+    datetime: lambda writer, value: writer.text(b"m", f"{value.isoformat()} {value.fold} {value.tzname()}"),
 }

@@ -148,7 +148,7 @@ class CacheProcess:
             self.owed.clear()
             purge = Purge("all")
         self.owed.append(purge)
-        self.courier.start()
+        self.courier.wake()
 
     def _renew(self) -> None:
         self.sender = secrets.token_hex(8)
