@@ -56,6 +56,13 @@ def test_a_load_above_the_pool_raises_it_to_what_erlang_asks() -> None:
     assert "8.0 are in use on average" in found.text
 
 
+def test_the_server_must_have_what_overflows_besides() -> None:
+    short = demand(pool_size=5, capacity=15, arrivals_per_second=1000.0)
+    needed = connections_needed(20.0)
+    assert kinds(list(advise([short], Room(needed + 10, 0, 0)))) == [Kind.RAISE]
+    assert kinds(list(advise([short], Room(needed + 9, 0, 0)))) == [Kind.USE_POOLER]
+
+
 def test_a_burst_raises_it_by_those_who_waited() -> None:
     burst = demand(capacity=10, timeouts=4, most_checked_out=10, most_wanted=16)
     (found,) = advise([burst], Room(100, 3, 10))

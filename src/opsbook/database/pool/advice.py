@@ -114,7 +114,7 @@ def advise(processes: Sequence[Demand], room: Room | None, database: str = "the 
     if room is not None and wanted > room.for_pools:
         return [*found, _use_pooler(processes, wanted, room, database)]
     short = [[process for process in each if _runs_short(process)] for each in programs]
-    return [*found, *(_raise(max(each, key=_wish)) for each in short if each)]
+    return [*found, *(_raise(max(each, key=_needed)) for each in short if each)]
 
 
 def _program(process: Demand) -> str:
@@ -123,6 +123,10 @@ def _program(process: Demand) -> str:
 
 def _longest_hold(process: Demand) -> float:
     return process.longest_hold_seconds
+
+
+def _needed(process: Demand) -> int:
+    return process.needed
 
 
 def _shorten(process: Demand) -> Advice:
@@ -140,19 +144,21 @@ def _runs_short(process: Demand) -> bool:
 
 
 def _wish(process: Demand) -> int:
-    """The connections that the process may come to open, once it has what it needs."""
-    return max(process.needed, process.pool_size if process.capacity is None else process.capacity)
+    """The connections that the process may come to open, once it keeps what it needs and may still overflow."""
+    if process.capacity is None:
+        return max(process.needed, process.pool_size)
+    overflow = max(0, process.capacity - process.pool_size)
+    return process.needed + overflow if _runs_short(process) else process.capacity
 
 
 def _raise(process: Demand) -> Advice:
-    connections = _wish(process)
     refused = f" and refused {process.timeouts} times" if process.timeouts else ""
-    why = _load(process) if connections_needed(process.load) == connections else _burst(process)
+    why = _load(process) if connections_needed(process.load) == process.needed else _burst(process)
     return Advice(
         Kind.RAISE,
         process.name,
-        f"raise database_pool_size to {connections}: {process.name} may open {process.capacity}{refused}; {why}",
-        pool_size=connections,
+        f"raise database_pool_size to {process.needed}: {process.name} may open {process.capacity}{refused}; {why}",
+        pool_size=process.needed,
     )
 
 
