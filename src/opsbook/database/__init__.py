@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from opsbook.database.pool.exhaustion import answer_exhaustion
     from opsbook.database.pool.instrument import metered
     from opsbook.database.pool.meter import PoolMeter
-    from opsbook.database.pool.overview import PoolOverview, pool_overview
+    from opsbook.database.pool.overview import PoolOverview, pool_overview, service_database
     from opsbook.database.pool.status import PoolStatus, pool_status
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "pending_migrations",
     "pool_overview",
     "pool_status",
+    "service_database",
 ]
 
 CHAPTER = Chapter(
@@ -45,6 +46,7 @@ _HOMES = {
     "metered": "opsbook.database.pool.instrument",
     "pool_overview": "opsbook.database.pool.overview",
     "pool_status": "opsbook.database.pool.status",
+    "service_database": "opsbook.database.pool.overview",
 }
 
 

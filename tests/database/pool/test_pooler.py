@@ -71,6 +71,13 @@ def test_the_command_says_what_a_transaction_pooler_breaks(ops_url: str, service
     assert "LISTEN (notifications never arrive)" in shown.out
 
 
+def test_the_command_warns_of_one_before_the_ops_database_even_where_nothing_else_works(ops_url: str) -> None:
+    with pgbouncer(ops_url, "transaction") as pooled:
+        shown = opsbook("db", "pool", OPSBOOK_DATABASE_URL=pooled)
+    assert shown.code == 3
+    assert "OPSBOOK_DATABASE_URL leads to PgBouncer in transaction mode" in shown.err
+
+
 def test_a_start_with_the_ops_database_behind_one_warns(
     ops_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

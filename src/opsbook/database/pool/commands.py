@@ -13,12 +13,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from opsbook.core.console import JsonOption, cell, out, print_json, settings
-from opsbook.core.errors import OpsbookError
+from opsbook.core.console import JsonOption, cell, err, out, print_json, run, settings
+from opsbook.core.errors import Unavailable
 from opsbook.core.ops_database import read
 from opsbook.core.postgres.connect import Connection
 from opsbook.database.pool.meter import Holder
-from opsbook.database.pool.overview import Durations, PoolOverview, ProcessPool, pool_overview
+from opsbook.database.pool.overview import Durations, PoolOverview, ProcessPool, pool_overview, service_database
 from opsbook.database.pool.pooler import BROKEN_BY_TRANSACTION_MODE, Mode, Pooler, recognise
 from opsbook.database.pool.server import Server
 from opsbook.database.pool.store import Moment
@@ -41,33 +41,43 @@ def pool(
 
     Example: opsbook db pool --watch
     """
-    poolers = {"service": _recognised(settings().url_of("service")), "ops": _recognised(settings().url_of("ops"))}
-    found = _look(minutes, poolers["service"])
+    _warn_of_pooler(_recognised(settings().url_of("ops")))
+    pooler = _recognised(settings().url_of("service"))
+    found = _look(minutes, pooler)
     if as_json:
         print_json(found)
     elif watch:
-        _watch(found, minutes, poolers["service"])
+        _watch(found, minutes, pooler)
     else:
-        out.print(Group(_page(found), *_on_ops(poolers["ops"])))
+        out.print(_page(found))
     if found.advice:
         raise typer.Exit(1)
 
 
-def _recognised(url: str | None) -> Pooler | None:
-    import asyncio
+def _warn_of_pooler(pooler: Pooler | None) -> None:
+    """Before anything is asked of the ops database: behind PgBouncer it may well not answer."""
+    if pooler and pooler.mode is Mode.TRANSACTION:
+        err.print(
+            f"OPSBOOK_DATABASE_URL leads to {pooler}: levers will not be heard of in time, or not work at all;"
+            " let it lead to the server itself, or to a pooler in session mode",
+            style="bold red",
+            soft_wrap=True,
+        )
 
+
+def _recognised(url: str | None) -> Pooler | None:
     try:
-        return asyncio.run(recognise(url)) if url else None
-    except OpsbookError:
+        return run(recognise(url)) if url else None
+    except Unavailable:
         # Whoever does not answer is told of by what asks them next.
         return None
 
 
 def _look(minutes: int, pooler: Pooler | None) -> PoolOverview:
-    url = settings().url_of("service")
+    service = run(service_database(settings().url_of("service"), pooler))
 
     async def looking(connection: Connection) -> PoolOverview:
-        return await pool_overview(connection, url, pooler, timedelta(minutes=minutes))
+        return await pool_overview(connection, service, timedelta(minutes=minutes))
 
     return read(looking)
 
@@ -175,12 +185,3 @@ def _server(server: Server | None, pooler: Pooler | None) -> Iterator[Renderable
         of = f"{server.used} of {server.max_connections} used, {server.reserved} reserved"
         names = ", ".join(f"{each.application} {each.connections}" for each in server.applications)
         yield Text(f"\nserver: {of}\n  {names}")
-
-
-def _on_ops(pooler: Pooler | None) -> Iterator[RenderableType]:
-    if pooler and pooler.mode is Mode.TRANSACTION:
-        yield Text(
-            f"OPSBOOK_DATABASE_URL leads to {pooler}: levers will not be heard of in time, or not work at all;"
-            " let it lead to the server itself, or to a pooler in session mode",
-            "bold red",
-        )

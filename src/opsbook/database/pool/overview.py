@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from opsbook.core.errors import OpsbookError
+from opsbook.core.errors import Unavailable
 from opsbook.core.postgres.connect import Connection
 from opsbook.database.pool import store
 from opsbook.database.pool.address import address_of_url
@@ -89,39 +89,50 @@ class PoolOverview:
     advice: Sequence[Advice]
 
 
-async def pool_overview(
-    connection: Connection, service_url: str | None, pooler: Pooler | None = None, period: timedelta = _HOUR
-) -> PoolOverview:
-    """What the processes reported in the period, and what the service's server says now.
+@dataclass(frozen=True, slots=True)
+class ServiceDatabase:
+    """The database that the service's pools are on, as it looks from here."""
+
+    address: str | None
+    server: Server | None
+    pooler: Pooler | None
+
+
+async def service_database(url: str | None, pooler: Pooler | None) -> ServiceDatabase:
+    """What the service's server says now; takes a few seconds where it is slow, so ask before you take a connection.
+
+    Args:
+        url: The service database, where it is known.
+        pooler: What is known to stand before it.
+    """
+    if url is None:
+        return ServiceDatabase(None, None, pooler)
+    address = str(address_of_url(url))
+    try:
+        return ServiceDatabase(address, await look_at_server(url), pooler)
+    except Unavailable:
+        # Health says that the database is away; what the processes reported is worth showing all the more.
+        return ServiceDatabase(address, None, pooler)
+
+
+async def pool_overview(connection: Connection, service: ServiceDatabase, period: timedelta = _HOUR) -> PoolOverview:
+    """What the processes reported in the period, and what follows from it.
 
     Args:
         connection: On the ops database.
-        service_url: The service database, where it is known; looked at for a few seconds at most.
-        pooler: What is known to stand before it.
+        service: What `service_database` found.
         period: How far back.
     """
     known = await store.processes(connection)
     did = await store.activities(connection, period)
-    server = await _server(service_url)
-    pools = [_pool(process, did.get(process.id, Activity())) for process in known]
     return PoolOverview(
         period_seconds=period.total_seconds(),
-        processes=pools,
+        processes=[_pool(process, did.get(process.id, Activity())) for process in known],
         saturation=await store.saturation(connection, period),
-        server=server,
-        pooler=pooler,
-        advice=_advice([process for process in known if not _is_gone(process)], did, service_url, server, pooler),
+        server=service.server,
+        pooler=service.pooler,
+        advice=_advice([process for process in known if not _is_gone(process)], did, service),
     )
-
-
-async def _server(url: str | None) -> Server | None:
-    if url is None:
-        return None
-    try:
-        return await look_at_server(url)
-    except OpsbookError:
-        # Health says that the database is away; what the processes reported is worth showing all the more.
-        return None
 
 
 def _is_gone(process: Process) -> bool:
@@ -181,26 +192,20 @@ def _demand(process: Process, activity: Activity) -> Demand:
     )
 
 
-def _advice(
-    processes: Sequence[Process],
-    did: Mapping[UUID, Activity],
-    service_url: str | None,
-    server: Server | None,
-    pooler: Pooler | None,
-) -> Sequence[Advice]:
+def _advice(processes: Sequence[Process], did: Mapping[UUID, Activity], service: ServiceDatabase) -> Sequence[Advice]:
     """Advice for the pools on each database; the server's limit is known of the service's alone."""
-    ours = str(address_of_url(service_url)) if service_url else None
     found: list[Advice] = []
     for database in sorted({process.database for process in processes}):
         here = [process for process in processes if process.database == database]
         demands = [_demand(process, did.get(process.id, Activity())) for process in here]
-        found += advise(demands, _room(here, server, pooler) if database == ours else None, database)
+        found += advise(demands, _room(here, service) if database == service.address else None, database)
     return found
 
 
-def _room(processes: Sequence[Process], server: Server | None, pooler: Pooler | None) -> Room | None:
+def _room(processes: Sequence[Process], service: ServiceDatabase) -> Room | None:
     # A pooler in transaction mode gives many clients few connections: the server's limit does not bind them.
-    if server is None or (pooler and pooler.mode is Mode.TRANSACTION):
+    server = service.server
+    if server is None or (service.pooler and service.pooler.mode is Mode.TRANSACTION):
         return None
     open_by_pools = sum(each.checked_out + (each.status.checked_in if each.status else 0) for each in processes)
     return Room(server.max_connections, server.reserved, max(0, server.used - open_by_pools))

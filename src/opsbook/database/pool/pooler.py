@@ -63,7 +63,7 @@ async def recognise(url: str) -> Pooler | None:
     address = address_of_url(url)
     try:
         return by_address(address) or await within(_PATIENCE_SECONDS, _by_behaviour(url), str(address))
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         raise Unavailable(f"{address} does not answer; `opsbook health` says more") from error
 
 

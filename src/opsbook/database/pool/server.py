@@ -49,7 +49,7 @@ async def look_at_server(url: str) -> Server:
     address = address_of_url(url)
     try:
         return await within(_PATIENCE_SECONDS, _look(url), str(address))
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         raise Unavailable(f"{address} does not answer; `opsbook health` says more") from error
 
 
