@@ -9,6 +9,7 @@ import pytest
 from opsbook.core.redis_link import RedisLink
 from opsbook.core.settings import load_settings
 from opsbook.performance.cache.process import process
+from tests.performance.cache.helpers import until
 from tests.redis_server import RedisServer, running_redis
 
 NOWHERE = "/nonexistent"
@@ -39,6 +40,8 @@ def on_redis(redis_server: RedisServer) -> Iterator[Callable[..., RedisLink]]:
         link = RedisLink(redis_server.url, patience_seconds=patience_seconds)
         process.configure(load_settings(home=NOWHERE, redis_url=redis_server.url, environment="tests"), link)
         links.append(link)
+        process.start()
+        until(lambda: process.listener.is_hearing)
         return link
 
     yield put

@@ -30,16 +30,22 @@ class Follower:
         self.stop: Callable[[], None] = bus.subscribe("cache", self._hear)
         """Follow no more."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it knows from where on it follows."""
+        return self._held is not None
+
     def _hear(self, connection: SyncConnection, _: int) -> None:
+        if time.monotonic() - self._heard_at > _TRUSTED_SECONDS:
+            self._process.apply(Purge("all"))
+        # At first it is not known which purges came before this process asked anything: a few too many do no harm.
+        statement = "recent_purges" if self._held is None else "purges_since"
+        for revision, kind, target, digest in connection.execute(QUERIES[statement], {"revision": self._held}):
+            self._obey(int(revision), Purge(kind, target, bytes(digest)))
+            self._held = int(revision)
         if self._held is None:
             row = connection.execute(QUERIES["revision"]).fetchone()
             self._held = int(row[0]) if row else 0
-            return
-        if time.monotonic() - self._heard_at > _TRUSTED_SECONDS:
-            self._process.apply(Purge("all"))
-        for revision, kind, target, digest in connection.execute(QUERIES["purges_since"], {"revision": self._held}):
-            self._obey(int(revision), Purge(kind, target, bytes(digest)))
-            self._held = int(revision)
         self._heard_at = time.monotonic()
 
     def _obey(self, revision: int, purge: Purge) -> None:

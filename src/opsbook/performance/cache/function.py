@@ -192,6 +192,7 @@ class CachedFunction:
         return bound.arguments
 
     def _level(self, call: Call) -> SharedLevel | None:
+        self.process.start()
         link = self.process.link
         if link is None or not call.is_shared or self.process.owes(self.name):
             return None
@@ -199,7 +200,6 @@ class CachedFunction:
             self._codec = self._codec or codec_of(self.function)
             lifetime = self.options.ttl + self.options.stale
             self._shared = SharedLevel(link, self.process.names, self.name, self._codec, lifetime)
-            self.process.listen()
         return self._shared if link.available else None
 
     def _look(self, level: SharedLevel, call: Call, *, anew: bool) -> Procedure[Found | Lease | None]:
@@ -258,7 +258,7 @@ class CachedFunction:
             return True
 
     def _keep(self, call: Call, flight: Flight, value: object, lifetime: Lifetime, size: int) -> None:
-        if not flight.is_current or not self.options.maximum_entries:
+        if not flight.is_current or not self.options.maximum_entries or not self.process.may_remember:
             return
         now = monotonic()
         refresh_at = now + max(lifetime.fresh - refresh_ahead(self.options.ttl, lifetime.computing), 0.0)

@@ -32,6 +32,12 @@ class Listener:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self.is_hearing = False
+        """Whether what is told at present would be heard."""
+
+    @property
+    def is_started(self) -> bool:
+        return self._thread is not None
 
     def start(self, url: str, channel: str, ignored_sender: str) -> None:
         """Begin to listen; does nothing where that has happened."""
@@ -49,7 +55,6 @@ class Listener:
 
     def _run(self, url: str, channel: str, ignored_sender: str) -> None:
         attempt = 0
-        is_first = True
         while not self._stop.is_set():
             try:
                 with (
@@ -57,11 +62,10 @@ class Listener:
                     client.pubsub() as subscription,
                 ):
                     subscription.subscribe(channel)
-                    if not is_first:
-                        self._apply(Purge("all"))
-                    is_first, attempt = False, 0
+                    attempt = 0
                     self._hear(subscription, ignored_sender)
             except (redis.RedisError, OSError) as error:
+                self.is_hearing = False
                 log.debug("cache_listener_disconnected", error=type(error).__name__)
                 attempt += 1
             # Full jitter, so that fifty workers do not all return to a restarted Redis at once.
@@ -74,6 +78,9 @@ class Listener:
             now = time.monotonic()
             if message is not None:
                 heard_at = now
+                if message["type"] == "subscribe":
+                    self._apply(Purge("all"))
+                    self.is_hearing = True
                 told = decode(message["data"]) if message["type"] == "message" else None
                 if told is not None and told.sender != ignored_sender:
                     self._apply(told.purge)

@@ -97,11 +97,23 @@ class CacheProcess:
         """Have purges reach a function, and its counts be reported."""
         self.functions.add(function)
 
-    def listen(self) -> None:
+    def start(self) -> None:
         """Hear what other processes purge, and report what is counted; does nothing where this process already does."""
-        if self._link is not None and self.settings.redis_url is not None:
-            self.listener.start(self.settings.redis_url.get_secret_value(), self._names.channel, self.sender)
-        self.courier.start()
+        if self._is_started:
+            return
+        self._is_started = True
+        settings = self.settings
+        if self._link is not None and settings.redis_url is not None:
+            self.listener.start(settings.redis_url.get_secret_value(), self._names.channel, self.sender)
+        if settings.url_of("ops") is not None:
+            self.courier.start()
+
+    @property
+    def may_remember(self) -> bool:
+        """Whether what is kept in memory now could be recalled by another process, or there is none to do so."""
+        return (
+            self.listener.is_hearing or not self.listener.is_started or self._link is None or not self._link.available
+        )
 
     def owes(self, function: str) -> bool:
         """Whether Redis has not been told yet of a purge that may concern the function."""
@@ -129,9 +141,12 @@ class CacheProcess:
         """In a forked child: no thread of the parent's is here, and whoever held a lock may be none of us."""
         flight.forget_lock()
         self.keeper.forget()
+        was_listening = self.listener.is_started
         self._renew()
         for function in list(self.functions):
             function.forget_threads()
+            if was_listening:
+                function.memory.clear()  # nobody would recall it here until a call begins to listen
 
     @contextmanager
     def switched_off(self) -> Iterator[None]:
@@ -151,6 +166,7 @@ class CacheProcess:
         self.courier.wake()
 
     def _renew(self) -> None:
+        self._is_started = False
         self.sender = secrets.token_hex(8)
         self.owed: deque[Purge] = deque()
         self.refreshers = threading.BoundedSemaphore(_MOST_REFRESHES)

@@ -10,6 +10,12 @@ returning revision
 -- What is to be forgotten after a revision, in order.
 select revision, kind, target, digest from opsbook.cache_purges where revision > %(revision)s order by revision
 
+-- name: recent_purges
+-- What was to be forgotten lately, for a process that has just begun to follow.
+select revision, kind, target, digest from opsbook.cache_purges
+where created_at > now() - interval '10 minutes'
+order by revision
+
 -- name: revision
 -- The newest revision of the purges.
 select revision from opsbook.revisions where topic = 'cache'
