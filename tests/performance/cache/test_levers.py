@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import psycopg
@@ -26,7 +27,7 @@ from tests.redis_server import RedisServer
 def following(request: pytest.FixtureRequest, ops_url: str, redis_server: RedisServer) -> Iterator[None]:
     """This process follows the ops database, as a service does in which Opsbook is installed."""
     on_redis = request.param == "on Redis"
-    settings: dict[str, object] = {"ops_database_url": ops_url, "home": NOWHERE}
+    settings: dict[str, Any] = {"ops_database_url": ops_url, "home": NOWHERE}
     if on_redis:
         settings["redis_url"] = redis_server.url
     link = RedisLink(redis_server.url, patience_seconds=5.0) if on_redis else None
