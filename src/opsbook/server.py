@@ -18,7 +18,7 @@ import psycopg
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from opsbook.chapters import CHAPTERS
@@ -136,7 +136,10 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         async with book.running():
             yield
 
-    return Starlette(routes=[Route("/", RedirectResponse("/ops")), Mount("/", book.app)], lifespan=lifespan)
+    alone = Starlette(routes=[Route("/", RedirectResponse("/ops"))], lifespan=lifespan)
+    # Not mounted: a Mount's pattern stops at a line break, which a path may have, and answers without a problem.
+    alone.router.default = book.app
+    return alone
 
 
 def install(

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from opsbook.core.metrics import measures
 from opsbook.core.runtime import Runtime
+from opsbook.performance.blocks.metrics import block_metrics
 from opsbook.performance.blocks.register import AddressBlocks
 from opsbook.performance.cache import service as cache
 from opsbook.performance.limits import service as limits
+
+measures("blocks")(block_metrics)
 
 
 @asynccontextmanager

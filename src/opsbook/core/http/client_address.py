@@ -13,10 +13,12 @@ import re
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
-
-from starlette.types import Scope
+from typing import TYPE_CHECKING
 
 from opsbook.core.errors import Invalid
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
 
 UNKNOWN = "unknown"
 """The address of who has none, as at a unix socket; also RFC 7239's word."""
