@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
@@ -186,6 +187,15 @@ def test_threads_share_the_limit() -> None:
     with ThreadPoolExecutor(8) as threads:
         took = threads.map(lambda _: sum(limiter.admit("p", "k", windows) for _ in range(200)), range(8))
     assert sum(took) == 300
+
+
+def test_a_forked_child_limits_on_whatever_its_parent_was_doing() -> None:
+    limiter, windows = MemoryLimiter(), (Window(2, 600),)
+    with limiter._lock:  # as a thread of the parent might, in that moment
+        child = os.fork()
+        if child == 0:
+            os._exit(sum(limiter.admit("p", "k", windows) for _ in range(5)))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
 
 
 def _race(url: str, attempts: int) -> int:

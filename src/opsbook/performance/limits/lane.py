@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
+import hiredis
 import redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.connection import AbstractConnection
@@ -25,7 +26,7 @@ Run: TypeAlias = Callable[[tuple[Any, ...]], Awaitable[Any]]
 
 
 class Lane:
-    """Who finds nobody asking asks for all who wait; whoever comes in between waits for the next round trip."""
+    """Who finds nobody asking asks; all who come in between share the next round trip."""
 
     def __init__(self, link: RedisLink, script: Script) -> None:
         self._link = link
@@ -42,12 +43,17 @@ class Lane:
         Raises:
             RedisAway: Redis did not answer.
         """
-        asked = _Asked(request, asyncio.get_running_loop().create_future())
-        self._waiting.append(asked)
-        if not self._is_busy:
-            self._is_busy = True
-            await self._lead()
-        return await asked.answer
+        if self._is_busy:
+            asked = _Asked(request, asyncio.get_running_loop().create_future())
+            self._waiting.append(asked)
+            return await asked.answer
+        self._is_busy = True
+        try:
+            if self._crowd > 1:
+                await asyncio.sleep(0)  # who was answered together comes back together
+            return (await self._send([request]))[0]
+        finally:
+            self._hand_over()
 
     async def aclose(self) -> None:
         """Let the connection go; the next question makes a new one."""
@@ -55,37 +61,43 @@ class Lane:
         if held is not None:
             await held.disconnect(nowait=True)
 
-    async def _lead(self) -> None:
-        """One round trip; those who came during it are left to a task, for whoever leads has their answer."""
-        try:
-            if self._crowd > 1:
-                await asyncio.sleep(0)  # who was answered together comes back together
-            batch, self._waiting = self._waiting[:_LARGEST_BATCH], self._waiting[_LARGEST_BATCH:]
-            self._crowd = len(batch)
-            await self._send(batch)
-        finally:
-            if self._waiting:
-                self._next = asyncio.create_task(self._lead())
-            else:
-                self._is_busy = False
+    def _hand_over(self) -> None:
+        """Leave those who came in between to a task, for whoever asked for all has their own answer."""
+        if self._waiting:
+            self._next = asyncio.create_task(self._follow())
+        else:
+            self._is_busy = False
 
-    async def _send(self, batch: list[_Asked]) -> None:
-        requests = [asked.request for asked in batch]
+    async def _follow(self) -> None:
+        try:
+            await self._send([])
+        finally:
+            self._hand_over()
+
+    async def _send(self, own: list[Request]) -> list[Decision]:
+        """One round trip for one's own request, where there is one, and for those who wait; gives one's own answer."""
+        most = _LARGEST_BATCH - len(own)
+        batch, self._waiting = self._waiting[:most], self._waiting[most:]
+        self._crowd = len(own) + len(batch)
+        requests = [*own, *[asked.request for asked in batch]]
         try:
             decisions = await self._link.call_async(partial(self._decide, requests))
         except asyncio.CancelledError:
-            # Whoever led has left; what the others claim is asked for once more, which may count it twice.
-            self._waiting[:0] = [asked for asked in batch[1:] if not asked.answer.done()]
+            # Only the one who asked has left; what the others claim is asked for again, which may count it twice.
+            self._waiting[:0] = [asked for asked in batch if not asked.answer.done()]
             raise
         except Exception as error:
-            # Whatever it was, each of them is to hear of it: nobody else will.
+            # Whatever it was, each of them is to hear of it: nobody else will tell them.
             for asked in batch:
                 if not asked.answer.done():
                     asked.answer.set_exception(error)
-            return
-        for asked, decision in zip(batch, decisions, strict=True):
+            if own:
+                raise
+            return []
+        for asked, decision in zip(batch, decisions[len(own) :], strict=True):
             if not asked.answer.done():
                 asked.answer.set_result(decision)
+        return decisions[: len(own)]
 
     async def _decide(self, requests: Sequence[Request], client: AsyncClient) -> list[Decision]:
         if isinstance(client, RedisCluster):
@@ -124,7 +136,7 @@ class Lane:
 
     async def _on(self, connection: AbstractConnection, command: tuple[Any, ...]) -> Any:
         try:
-            await connection.send_command(*command, check_health=False)
+            await connection.send_packed_command(hiredis.pack_command(command), check_health=False)
             return await connection.read_response(timeout=math.inf)
         except ResponseError:
             raise

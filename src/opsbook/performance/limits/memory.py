@@ -8,6 +8,9 @@ stretch with a moment in it has no more than the one that ends with its last, no
 length S, anywhere on the time line, holds more than L. This is the sliding log; only its look-up is not
 the usual one.
 
+What is left of a window is reckoned as `moment - now + seconds`, in this order: the difference of two near numbers
+is exact, so no rounding makes a window shorter, nor a whole second one more.
+
 Nothing live is ever overwritten: a full ring gives up its oldest moment where that has left the longest
 window, and grows where it has not. So a ring is never much larger than what its key did in the longest
 window, and changed limits find the history that the old ones left.
@@ -16,8 +19,10 @@ window, and changed limits find the history that the old ones left.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
+import weakref
 from array import array
 from collections.abc import Callable, Sequence
 
@@ -49,7 +54,7 @@ class Log:
                 continue
             if nth < 1:
                 return math.inf
-            left = moments[head - nth] + seconds - now  # a negative index counts from the end, as the ring does
+            left = moments[head - nth] - now + seconds  # a negative index counts from the end, as the ring does
             if left > longest:  # noqa: PLR1730 — max() would cost as much as all the rest
                 longest = left
         return longest
@@ -58,7 +63,7 @@ class Log:
         """Note an admission, where the longest window has so many seconds."""
         while cost:
             moments, head = self.moments, self.head
-            if moments[head] + longest > now:
+            if moments[head] - now + longest > 0:
                 self._grow()
                 continue
             moments[head] = now
@@ -71,11 +76,11 @@ class Log:
 
     def _standing(self, limit: int, seconds: float, cost: int, now: float) -> Standing:
         used = self._used(limit, seconds, now)
-        reset = self.moments[self.head - used] + seconds - now if used else seconds
+        reset = self.moments[self.head - used] - now + seconds if used else seconds
         nth = limit - cost + 1
         if used < nth:
             return Standing(0.0, limit - used, reset)
-        wait = self.moments[self.head - nth] + seconds - now if nth > 0 else seconds
+        wait = self.moments[self.head - nth] - now + seconds if nth > 0 else seconds
         return Standing(wait, limit - used, reset)
 
     def _used(self, limit: int, seconds: float, now: float) -> int:
@@ -84,7 +89,7 @@ class Log:
         low, high = 0, min(limit, len(moments))
         while low < high:
             middle = (low + high + 1) // 2
-            if moments[head - middle] + seconds > now:
+            if moments[head - middle] - now + seconds > 0:
                 low = middle
             else:
                 high = middle - 1
@@ -138,6 +143,7 @@ class MemoryLimiter:
         self._most_keys = most_keys
         self._policies: dict[str, Logs] = {}
         self._lock = threading.Lock()
+        _alive.add(self)
 
     def admit(self, policy: str, key: str, windows: Windows, cost: int = 1) -> bool:
         """Whether there is room, and if so take it. A refusal takes nothing."""
@@ -168,8 +174,23 @@ class MemoryLimiter:
                 for standing in log.standings(claim.windows, 0 if admitted else claim.cost, now)
             ]
 
+    def forget_threads(self) -> None:
+        """In a forked child: a thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+
     def _find(self, policy: str, key: str, now: float, windows: Windows) -> Log:
         logs = self._policies.get(policy)
         if logs is None:
             logs = self._policies[policy] = Logs(self._most_keys)
         return logs.find(key, now, windows[-1].seconds)
+
+
+_alive: weakref.WeakSet[MemoryLimiter] = weakref.WeakSet()
+
+
+def _forget_threads() -> None:
+    for limiter in tuple(_alive):
+        limiter.forget_threads()
+
+
+os.register_at_fork(after_in_child=_forget_threads)

@@ -4,7 +4,7 @@ Which clock counts. Each process goes by its own monotonic clock, which nobody s
 once, so that all processes name the same moments. In a ring time never goes back, and a process that finds itself
 behind another catches up. So when somebody sets the clock of Redis's machine, forward or back, the processes that
 run do not notice, and no window gets shorter or longer. One that starts after a step forward takes the others along,
-once: what they admitted just before ages by the step. A step forward of more than ten minutes makes Redis itself
+once: what they admitted just before ages by the step. A step forward of more than five minutes makes Redis itself
 forget what is older than the step.
 
 A request counts from the moment at which it was sent: a Redis that stood still in between changes nothing.
@@ -31,7 +31,8 @@ Request: TypeAlias = Sequence[Claim]
 
 _MICROSECONDS = 1_000_000
 _KEPT_BEYOND_SECONDS = 600
-"""A key outlives its longest window by so much, so that a step of Redis's clock does not end it early."""
+"""A key outlives its longest window by so much when it is renewed, and by half of that at least: a step of Redis's
+clock is not to end it early."""
 _LONGEST_PLAIN_KEY = 64
 
 
@@ -120,6 +121,6 @@ def _short(key: str) -> str:
 
 
 def _numbers(reply: object, count: int) -> Iterator[int]:
-    if isinstance(reply, list) and len(reply) == count and all(type(number) is int for number in reply):
+    if isinstance(reply, list) and len(reply) == count and set(map(type, reply)) == {int}:
         return iter(reply)
     raise RedisAway("Redis answers otherwise than the script does")
