@@ -75,6 +75,7 @@ def test_x_forwarded_for(values: list[str], expected: str) -> None:
         ([f"for={VICTIM};for={CALLER}"], PROXY),  # a parameter stands once
         ([f'for="{VICTIM}, for={CALLER}'], CALLER),  # a caller's open quote does not swallow the proxy's word
         ([f'for={CALLER};host="a\\", for={VICTIM}"'], CALLER),  # nor does an escaped one end the proxy's
+        ([f'for={VICTIM}, for={CALLER};host="a,\\"b"'], CALLER),
         ([f"for={VICTIM}", f"for={CALLER}"], CALLER),
         (["for=2001:db8::7"], PROXY),  # IPv6 stands in brackets and quotes
     ],
