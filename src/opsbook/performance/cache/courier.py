@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
+import secrets
 import socket
 import threading
 import time
@@ -27,6 +27,8 @@ _EVERY_SECONDS = 10.0
 _RETRY_SECONDS = 0.25
 _MOST_WAITING = 1_000
 """Purges that wait for a database; beyond them, everything is purged instead."""
+
+_RANDOM = secrets.SystemRandom()
 
 log = get_logger(__name__)
 
@@ -93,7 +95,7 @@ class Courier:
 
     def _run(self) -> None:
         # At different moments, so that fifty workers do not all come at once.
-        report_at = time.monotonic() + random.uniform(0, _EVERY_SECONDS)  # noqa: S311
+        report_at = time.monotonic() + _RANDOM.uniform(0, _EVERY_SECONDS)
         while not self._stop:
             is_pressing = self._process.owed or (self._waiting and self._is_failing)
             self._wake.wait(_RETRY_SECONDS if is_pressing else max(0.0, report_at - time.monotonic()))

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import log
-from random import random
+from secrets import SystemRandom
 
+_draw = SystemRandom().random
 _AT_LEAST = 2.0
 """Computations that fit between the latest refresh and the end."""
 _MOST_OF_TTL = 0.5
 """A function that takes nearly as long as its result lasts would otherwise never rest."""
 
 
-def refresh_ahead(ttl: float, seconds: float, draw: Callable[[], float] = random) -> float:
+def refresh_ahead(ttl: float, seconds: float, draw: Callable[[], float] = _draw) -> float:
     """How many seconds before its end a result is to be computed anew.
 
     Args:

@@ -7,7 +7,6 @@ Who computes holds a lease, and stores only while holding it; `invalidate` takes
 
 from __future__ import annotations
 
-import random
 import secrets
 import time
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ _SPARE_MILLISECONDS = 60_000
 """How much longer a generation lasts than the entries that hang on it."""
 _FIRST_LOOK_SECONDS = 0.002
 _LONGEST_LOOK_SECONDS = 0.05
+_RANDOM = secrets.SystemRandom()
 
 # The value is stored by whoever still holds the lease, and only where nothing that it hangs on was purged meanwhile.
 _STORE = """
@@ -106,7 +106,7 @@ class SharedLevel:
                 yield from self.release(digest, token)
             if taken or is_good or time.monotonic() >= give_up_at:
                 return found if is_good else None
-            yield Pause(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            yield Pause(pause * _RANDOM.uniform(0.5, 1.0))
             pause = min(_LONGEST_LOOK_SECONDS, pause * 1.5)
 
     def store(
