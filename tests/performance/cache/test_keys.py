@@ -75,8 +75,8 @@ def test_types_keep_apart_what_is_equal() -> None:
 
     alike = [
         "red", Colour.RED, b"red", bytearray(b"red"), Red("red"), Named("red"), Other("red"), ("red",), ["red"],
-        {"red"}, frozenset({"red"}), {"red": None}, UUID(int=1), 1, 1.0, True, math.nan, datetime(2026, 1, 1, tzinfo=UTC),
-        datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=1))), Red, Colour,
+        {"red"}, frozenset({"red"}), {"red": None}, UUID(int=1), 1, 1.0, True, math.nan,
+        datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=1))), Red, Colour,
     ]  # fmt: skip
     assert len({digest((value,)) for value in alike}) == len(alike)
     assert digest((Named("a"),)) == digest((Named("a"),))

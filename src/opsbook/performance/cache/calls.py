@@ -104,7 +104,7 @@ def _call(target: CachedFunction, args: tuple[Any, ...], kwargs: dict[str, Any])
             found = outcome_of(flight, target.process.patience_seconds)
         if found is not ABANDONED:
             return found
-        if not flight.outcome.done():
+        if not flight.is_over:
             return target.function(*args, **kwargs)
 
 
@@ -169,7 +169,7 @@ async def _call_async(target: CachedFunction, args: tuple[Any, ...], kwargs: dic
             found = await _outcome_async(flight, target.process.patience_seconds)
         if found is not ABANDONED:
             return found
-        if not flight.outcome.done():
+        if not flight.is_over:
             return await target.function(*args, **kwargs)
 
 
@@ -182,7 +182,7 @@ async def _outcome_async(flight: Flight, patience_seconds: float) -> Any:
         return done.pop().result() if done else ABANDONED
     finally:
         flight.waiting -= 1
-        if not flight.waiting and not flight.outcome.done() and flight.task is not None:
+        if not flight.waiting and not flight.is_over and flight.task is not None:
             flight.task.get_loop().call_soon_threadsafe(flight.task.cancel)
 
 

@@ -6,7 +6,7 @@ Redis is shared, so what comes from there is treated as a stranger's: bytes that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -28,8 +28,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
+class Lifetime(NamedTuple):
     """How long a value lasts from now on, in seconds."""
 
     fresh: float

@@ -22,7 +22,8 @@ class Flight:
     def __init__(self, digest: bytes, tags: Sequence[str]) -> None:
         self.digest = digest
         self.tags = tags
-        self.outcome: Future[object] = Future()
+        self._outcome: Future[object] | None = None
+        self._landed: Callable[[Future[object]], None] | None = None
         self.is_current = True
         """Whether its result may be kept: not once somebody has invalidated what it may have read."""
         self.waiting = 0
@@ -31,24 +32,44 @@ class Flight:
         self.needs: list[Flight] = []
         """The flights that its computation waits for."""
 
+    @property
+    def outcome(self) -> Future[object]:
+        """What is to come, for those who wait; made when the first of them asks, for mostly nobody does."""
+        with _outcomes_lock:
+            if self._outcome is None:
+                self._outcome = Future()
+                if self._landed is not None:
+                    self._landed(self._outcome)
+            return self._outcome
+
+    @property
+    def is_over(self) -> bool:
+        return self._landed is not None
+
     def land(self, value: object) -> None:
         """Give the result to those who wait."""
-        if not self.outcome.done():
-            self.outcome.set_result(value)
+        self._end(lambda outcome: outcome.set_result(value))
 
     def fail(self, error: BaseException) -> None:
         """Give the error to those who wait; where it is no fault of the function, have them try again."""
-        if self.outcome.done():
-            return
         if isinstance(error, Exception):
-            self.outcome.set_exception(error)
+            self._end(lambda outcome: outcome.set_exception(error))
         else:
-            self.outcome.set_result(ABANDONED)
+            self.land(ABANDONED)
+
+    def _end(self, tell: Callable[[Future[object]], None]) -> None:
+        with _outcomes_lock:
+            if self._landed is None:
+                self._landed = tell
+                if self._outcome is not None:
+                    tell(self._outcome)
 
 
 _leading: ContextVar[tuple[Flight, ...]] = ContextVar("opsbook_cache_flights", default=())
 """The flights whose computation runs in this context, the outermost first."""
 _needs_lock = threading.Lock()
+_outcomes_lock = threading.RLock()
+"""Reentrant, for what hears of an outcome may ask for another."""
 
 
 class Flights:
@@ -132,10 +153,15 @@ def _reaches(flight: Flight, ours: Sequence[Flight]) -> bool:
     return False
 
 
-def forget_lock() -> None:
-    """In a forked child: a thread of the parent may have held it."""
-    global _needs_lock  # noqa: PLW0603
+def forget_locks() -> None:
+    """In a forked child: a thread of the parent may have held them."""
+    global _needs_lock, _outcomes_lock  # noqa: PLW0603
     _needs_lock = threading.Lock()
+    _outcomes_lock = threading.RLock()
+
+
+_outcomes_lock = threading.RLock()
+"""Reentrant, for what hears of an outcome may ask for another."""
 
 
 def outcome_of(flight: Flight, patience_seconds: float) -> Any:
@@ -147,6 +173,6 @@ def outcome_of(flight: Flight, patience_seconds: float) -> Any:
     try:
         return flight.outcome.result(patience_seconds)
     except TimeoutError:
-        if flight.outcome.done():
+        if flight.is_over:
             raise  # the function's own
         return ABANDONED

@@ -7,7 +7,7 @@ import string
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opsbook.core.log import get_logger
 from opsbook.core.redis_link import RedisAway
@@ -54,8 +54,7 @@ class Options:
         return Lifetime(self.ttl, self.ttl + self.stale, computing_seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One way to call the function, however it is written: f(1), f(x=1) and f(1, default) are one."""
 
     key: Hashable

@@ -139,7 +139,7 @@ class CacheProcess:
 
     def forget_threads(self) -> None:
         """In a forked child: no thread of the parent's is here, and whoever held a lock may be none of us."""
-        flight.forget_lock()
+        flight.forget_locks()
         self.keeper.forget()
         was_listening = self.listener.is_started
         self._renew()

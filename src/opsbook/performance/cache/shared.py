@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from opsbook.core.redis_link import RedisLink
 from opsbook.performance.cache.envelope import Envelope, Lifetime, pack, unpack
@@ -40,8 +40,7 @@ return 1
 _RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A value from Redis, and how long it still lasts."""
 
     value: object
