@@ -101,7 +101,7 @@ class CachedFunction:
         digest, is_shared = keys.digest(arguments)
         # Where `key` decides, the fast path's key, which is made of the arguments, must not be met.
         memory_key = keys.memory_key(arguments) if key is None else None
-        tags = tuple(tag.format(**named) for tag in self.options.tags)
+        tags = tuple([tag.format(**named) for tag in self.options.tags])
         return Call(digest if memory_key is None else memory_key, digest, is_shared, tags)
 
     def from_memory(self, key: Hashable) -> tuple[Entry | None, bool]:

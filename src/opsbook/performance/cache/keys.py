@@ -71,13 +71,17 @@ def digest(arguments: Sequence[object]) -> tuple[bytes, bool]:
 class _Writer:
     """Writes values so that two differ in bytes exactly where they differ in type or worth."""
 
+    __slots__ = ("is_shared", "parts")
+
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.is_shared = True
 
     def write(self, value: object) -> None:
         kind = type(value)
-        if writer := _WRITERS.get(kind):
+        if part := _PARTS.get(kind):
+            self.parts.append(part(value))
+        elif writer := _WRITERS.get(kind):
             writer(self, value)
         elif kind in _TOLD_BY_REPR:
             self.text(b"r", f"{kind.__qualname__} {value!r}")
@@ -85,10 +89,7 @@ class _Writer:
             self.other(value)
 
     def text(self, tag: bytes, text: str) -> None:
-        self.data(tag, text.encode("utf-8", "surrogatepass"))
-
-    def data(self, tag: bytes, data: bytes | bytearray) -> None:
-        self.parts += (tag, b"%d:" % len(data), bytes(data))
+        self.parts.append(_text(tag, text))
 
     def sequence(self, tag: bytes, items: Sequence[object]) -> None:
         self.parts.append(b"%b%d:" % (tag, len(items)))
@@ -117,7 +118,7 @@ class _Writer:
             self.named(value, content)
         else:
             self.is_shared = False
-            self.data(b"#", b"%d" % _identity(value))
+            self.parts.append(b"#%d;" % _identity(value))
 
     def _apart(self, item: object) -> bytes:
         part = _Writer()
@@ -180,19 +181,29 @@ def _write_dict(writer: _Writer, value: Any) -> None:
     writer.unordered(b"{", list(value.items()))
 
 
+def _text(tag: bytes, text: str) -> bytes:
+    return _data(tag, text.encode("utf-8", "surrogatepass"))
+
+
+def _data(tag: bytes, data: bytes | bytearray) -> bytes:
+    return b"%b%d:%b" % (tag, len(data), data)
+
+
+_PARTS: dict[type, Callable[[Any], bytes]] = {
+    type(None): lambda _: b"n",
+    bool: lambda value: b"t" if value else b"f",
+    int: lambda value: b"i%x;" % value,
+    float: lambda value: b"d" + struct.pack(">d", value),
+    str: lambda value: _text(b"s", value),
+    bytes: lambda value: _data(b"b", value),
+    bytearray: lambda value: _data(b"a", value),
+    # With the zone's name, for what a function says of a moment may hang on it; but not with the zone's class.
+    datetime: lambda value: _text(b"m", f"{value.isoformat()} {value.fold} {value.tzname()}"),
+}
 _WRITERS: dict[type, Callable[[_Writer, Any], None]] = {
-    type(None): lambda writer, _: writer.parts.append(b"n"),
-    bool: lambda writer, value: writer.parts.append(b"t" if value else b"f"),
-    int: lambda writer, value: writer.text(b"i", hex(value)),
-    float: lambda writer, value: writer.data(b"d", struct.pack(">d", value)),
-    str: lambda writer, value: writer.text(b"s", value),
-    bytes: lambda writer, value: writer.data(b"b", value),
-    bytearray: lambda writer, value: writer.data(b"a", value),
     tuple: lambda writer, value: writer.sequence(b"(", value),
     list: lambda writer, value: writer.sequence(b"[", value),
     set: lambda writer, value: writer.unordered(b"<", value),
     frozenset: lambda writer, value: writer.unordered(b">", value),
     dict: _write_dict,
-    # With the zone's name, for what a function says of a moment may hang on it; but not with the zone's class.
-    datetime: lambda writer, value: writer.text(b"m", f"{value.isoformat()} {value.fold} {value.tzname()}"),
 }
