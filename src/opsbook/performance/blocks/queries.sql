@@ -125,9 +125,17 @@ delete from opsbook.address_blocks where expires_at <= now()
 -- Forget what was lifted long ago: who has not heard of it for a day reads everything anew.
 delete from opsbook.address_block_removals where removed_at < now() - interval '1 day'
 
+-- name: is_told
+-- Whether a firewall was told of the blocks as they are. Others may change it, so only within a quarter of an hour.
+select exists (
+    select from opsbook.firewall_pushes p
+    join opsbook.revisions r on r.topic = 'blocks' and r.revision = p.revision
+    where p.firewall = %(firewall)s and p.error is null and p.pushed_at > now() - interval '15 minutes'
+) as is_told
+
 -- name: to_push
 -- What a firewall that takes only so many is to refuse: the newest blocks in force, and of one within another the
--- outer; with what it was told before. Others may change it, so that it is told again every quarter of an hour.
+-- outer; with the revision of that moment, and how many are left out.
 with outer_blocks as (
     select b.network, b.reason, b.revision
     from opsbook.address_blocks b
@@ -138,24 +146,20 @@ with outer_blocks as (
         )
 ), newest as (
     select network, reason from outer_blocks order by revision desc, network limit %(limit)s
-), wanted as (
-    select
-        coalesce(jsonb_agg(jsonb_build_object('network', network, 'reason', reason) order by network), '[]') as rules,
-        count(*) as networks
-    from newest
 )
 select
-    w.rules, w.networks, (select count(*) from outer_blocks) - w.networks as left_out,
-    coalesce(p.error is null and p.rules = w.rules and p.pushed_at > now() - interval '15 minutes', false) as is_known
-from wanted w left join opsbook.firewall_pushes p on p.firewall = %(firewall)s
+    (select revision from opsbook.revisions where topic = 'blocks') as revision,
+    coalesce(jsonb_agg(jsonb_build_object('network', network, 'reason', reason) order by network), '[]') as rules,
+    (select count(*) from outer_blocks) - count(*) as left_out
+from newest
 
 -- name: note_push
 -- What came of telling a firewall.
-insert into opsbook.firewall_pushes (firewall, pushed_at, rules, networks, left_out, error)
-values (%(firewall)s, now(), %(rules)s, %(networks)s, %(left_out)s, %(error)s)
+insert into opsbook.firewall_pushes (firewall, pushed_at, revision, networks, left_out, error)
+values (%(firewall)s, now(), %(revision)s, %(networks)s, %(left_out)s, %(error)s)
 on conflict (firewall) do update
-set (pushed_at, rules, networks, left_out, error)
-    = (excluded.pushed_at, excluded.rules, excluded.networks, excluded.left_out, excluded.error)
+set (pushed_at, revision, networks, left_out, error)
+    = (excluded.pushed_at, excluded.revision, excluded.networks, excluded.left_out, excluded.error)
 
 -- name: pushes
 -- What came of telling each firewall, last time.

@@ -41,7 +41,7 @@ create index address_block_removals_revision on address_block_removals (revision
 create table firewall_pushes (
     firewall text primary key,
     pushed_at timestamptz not null,
-    rules jsonb not null,
+    revision bigint not null,
     networks bigint not null,
     left_out bigint not null,
     error text

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from psycopg.types.json import Jsonb
-
 from opsbook.core.log import get_logger
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
@@ -32,17 +30,23 @@ async def push_blocks(connection: Connection, settings: Settings) -> None:
 
 async def push(connection: Connection, firewall: Firewall) -> None:
     """Have a firewall refuse the newest blocks, as many as it takes, unless that is what it was told last."""
-    limits = {"firewall": firewall.name, "limit": firewall.most_rules}
-    row = await (await connection.execute(_QUERIES["to_push"], limits)).fetchone()
-    assert row is not None
-    if row["is_known"]:
+    told = await (await connection.execute(_QUERIES["is_told"], {"firewall": firewall.name})).fetchone()
+    assert told is not None
+    if told["is_told"]:
         return
+    wanted = await (await connection.execute(_QUERIES["to_push"], {"limit": firewall.most_rules})).fetchone()
+    assert wanted is not None
     error: str | None = None
     try:
-        await firewall.obey([FirewallRule(**rule) for rule in row["rules"]])
+        await firewall.obey([FirewallRule(**rule) for rule in wanted["rules"]])
     except FirewallRefused as refused:
         error = str(refused)
         log.warning("firewall_refused", firewall=firewall.name, error=error)
-    outcome = {name: row[name] for name in ("networks", "left_out")}
-    outcome |= {"firewall": firewall.name, "rules": Jsonb(row["rules"]), "error": error}
+    outcome = {
+        "firewall": firewall.name,
+        "revision": wanted["revision"],
+        "networks": len(wanted["rules"]),
+        "left_out": wanted["left_out"],
+        "error": error,
+    }
     await connection.execute(_QUERIES["note_push"], outcome)
