@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisClusterException
 
 from opsbook.core.redis_link import RedisAway, RedisLink
 from tests.redis_cluster import running_cluster
@@ -140,6 +140,16 @@ def test_a_cluster_is_recognised_from_one_of_its_nodes() -> None:
             link.call(lambda client, key=key: client.set(key, key))
         assert asyncio.run(read()) == [key.encode() for key in keys]
         link.close()
+
+
+def test_a_cluster_that_has_lost_its_nodes_is_away(link: RedisLink) -> None:
+    def ask(_: redis.Redis) -> None:
+        raise RedisClusterException("Redis Cluster cannot be connected")  # what redis-py raises; it is no RedisError
+
+    with pytest.raises(RedisAway):
+        link.call(ask)
+    assert not link.available
+    assert _until(lambda: link.available)
 
 
 def _ping(client: redis.Redis) -> bool:

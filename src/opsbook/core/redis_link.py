@@ -21,7 +21,14 @@ from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import InvalidResponse, NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    InvalidResponse,
+    NoScriptError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 from redis.retry import Retry
 
 from opsbook.core.log import get_logger
@@ -108,7 +115,7 @@ class RedisLink:
             raise RedisAway(str(error)) from error
         except ResponseError as error:
             raise RedisAway(str(error)) from error
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             self._open_breaker(error)
             raise RedisAway(str(error) or type(error).__name__) from error
 
@@ -125,7 +132,7 @@ class RedisLink:
         pause = _FIRST_PROBE_SECONDS
         wait = threading.Event()
         while life is self._life:
-            with suppress(RedisError, OSError):
+            with suppress(RedisError, RedisClusterException, OSError):
                 self.close()
                 if self._client().ping():
                     self._available = True

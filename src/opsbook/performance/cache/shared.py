@@ -26,6 +26,11 @@ _FIRST_LOOK_SECONDS = 0.002
 _LONGEST_LOOK_SECONDS = 0.05
 _RANDOM = secrets.SystemRandom()
 
+# In this order: whoever gets the lease sees what its last holder stored.
+_LEASE = """
+local taken = redis.call('set', KEYS[1], ARGV[1], 'nx', 'px', ARGV[2])
+return {taken and 1 or 0, redis.call('mget', unpack(KEYS, 2))}
+"""
 # The value is stored by whoever still holds the lease, and only where nothing that it hangs on was purged meanwhile.
 _STORE = """
 if redis.call('get', KEYS[2]) ~= ARGV[1] then return 0 end
@@ -92,7 +97,8 @@ class SharedLevel:
         pause = _FIRST_LOOK_SECONDS
         while True:
             taken, (data, *generations) = yield Ask(
-                self.link, lambda client: _lease_and_look(client, lease_key, token, keys)
+                self.link,
+                lambda client: client.eval(_LEASE, 1 + len(keys), lease_key, *keys, token, LEASE_MILLISECONDS),
             )
             found = self._opened(unpack(data, self._codec.fingerprint, generations))
             is_good = found is not None and found.lifetime.fresh > fresher_than
@@ -152,14 +158,6 @@ class SharedLevel:
             return None
         fresh = min(envelope.fresh_until / 1000 - now, self._lifetime)
         return Found(value, Lifetime(fresh, usable, envelope.computing_seconds), len(envelope.payload))
-
-
-def _lease_and_look(client: Any, lease_key: str, token: bytes, keys: Sequence[str]) -> Any:
-    """In this order: whoever gets the lease sees what its last holder stored."""
-    pipeline = client.pipeline(transaction=False)
-    pipeline.set(lease_key, token, nx=True, px=LEASE_MILLISECONDS)
-    pipeline.mget(keys)
-    return pipeline.execute()
 
 
 def _make(client: Any, keys: Sequence[str], milliseconds: int) -> Any:
