@@ -167,6 +167,18 @@ def test_memory_decides_as_a_plain_log_would(gaps: list[int], limits: tuple[int,
             log.append(now)
 
 
+def test_who_asked_lately_is_remembered_when_others_are_forgotten(clock: VirtualClock) -> None:
+    limiter, windows = MemoryLimiter(clock), (Window(1, 60),)
+    limiter.admit("p", "first", windows)
+    clock.milliseconds += 30_000
+    admitted: list[bool] = []
+    for number in range(100):
+        clock.milliseconds += 7_000
+        limiter.admit("p", f"passing {number}", windows)
+        admitted.append(limiter.admit("p", "steady", windows))
+    assert [place for place, room in enumerate(admitted) if room] == list(range(0, 100, 9)), "63 s are over 60"
+
+
 def test_more_keys_than_fit_share_rings_and_none_passes_the_limit(clock: VirtualClock) -> None:
     limiter, windows = MemoryLimiter(clock, most_keys=10), (Window(2, 60),)
 

@@ -163,14 +163,15 @@ async def test_who_leaves_takes_nobody_along(server: RedisServer) -> None:
     link = RedisLink(server.url, patience_seconds=PATIENT_SECONDS)
     limiter = SharedLimiter(link, "leaving")
     claim = Claim("p", "k", 1, (Window(100, 60),))
-    for _ in range(20):
+    for moment in range(30):
         asking = [asyncio.create_task(limiter.decide([claim])) for _ in range(10)]
-        await asyncio.sleep(0)
+        for _ in range(moment % 6):
+            await asyncio.sleep(0)
         asking[0].cancel()
         asking[5].cancel()
-        results = await asyncio.gather(*asking, return_exceptions=True)
-        assert [isinstance(result, asyncio.CancelledError) for result in results].count(True) == 2
-        assert not [result for result in results if isinstance(result, Exception)]
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            results = await asyncio.gather(*asking, return_exceptions=True)
+        assert all(isinstance(result, list) for number, result in enumerate(results) if number not in (0, 5))
     assert longest_wait(await limiter.decide([claim])) > 0
     await limiter.aclose()
     await link.aclose()
