@@ -129,7 +129,7 @@ def test_large_costs_and_large_limits(decide: Decide, clock: VirtualClock) -> No
     assert decide([Claim("big", "k", 1, windows)])[0].remaining == 4999
 
 
-def test_a_batch_is_decided_in_order(server: RedisServer, clock: VirtualClock) -> None:
+def test_a_rush_gets_exactly_the_limit(server: RedisServer, clock: VirtualClock) -> None:
     async def rush() -> list[Decision]:
         link = RedisLink(server.url, patience_seconds=PATIENCE_SECONDS)
         limiter = SharedLimiter(link, "batch", clock)
@@ -140,7 +140,8 @@ def test_a_batch_is_decided_in_order(server: RedisServer, clock: VirtualClock) -
         return decided
 
     decided = asyncio.run(rush())
-    assert [longest_wait(decision) == 0 for decision in decided] == [True] * 300 + [False] * 100
+    assert [longest_wait(decision) == 0 for decision in decided].count(True) == 300
+    assert max(len(decision) for decision in decided) == 2
 
 
 def test_eight_processes_on_one_key_get_exactly_the_limit(server: RedisServer) -> None:

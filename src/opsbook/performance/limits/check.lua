@@ -20,7 +20,7 @@ local NONE = rep('\0', MOMENT)
 
 -- The n-th most recent moment, 1 the newest.
 local function moment(ring, n)
-    if n > ring.size then
+    if n < 1 or n > ring.stored then
         return 0
     end
     local slot = (ring.head - n) % ring.size
@@ -43,7 +43,10 @@ local function parse(key, data, length)
         return nil
     end
     local body = #data == length and sub(data, HEADER + 1) or nil
-    local ring = {key = key, head = head, expires = expires, size = size, body = body, written = {}}
+    local ring = {key = key, head = head, expires = expires, size = size, stored = size, body = body, written = {}}
+    if moment(ring, size) == 0 then
+        ring.stored = head -- it has not come round yet
+    end
     ring.latest = moment(ring, 1)
     return ring.latest >= 0 and ring.latest < 2 ^ 53 and ring or nil
 end
@@ -55,7 +58,7 @@ local function read(key)
     if length == WHOLE then
         length = call('STRLEN', key)
     end
-    return parse(key, data, length) or {key = key, head = 0, expires = 0, size = 0, latest = 0, body = '', written = {}}
+    return parse(key, data, length) or {key = key, head = 0, expires = 0, size = 0, stored = 0, latest = 0, body = '', written = {}}
 end
 
 local function wait_of(ring, windows, cost, now)
@@ -68,14 +71,14 @@ local function wait_of(ring, windows, cost, now)
     return longest
 end
 
--- How many of the most recent moments are in a window, as far as its limit. Most often it is all that there are.
+-- How many of the most recent moments are in a window, as far as its limit, and the oldest of them. Mostly it is all
+-- that there are.
 local function used(ring, limit, span, now)
-    local stored = (ring.size == 0 or moment(ring, ring.size) == 0) and ring.head or ring.size
-    local high = min(limit, stored)
-    if high == 0 or moment(ring, high) + span > now then
-        return high
+    local low, high = 0, min(limit, ring.stored)
+    local oldest = moment(ring, high)
+    if oldest + span > now then
+        return high, oldest
     end
-    local low = 0
     high = high - 1
     while low < high do
         local middle = floor((low + high + 1) / 2)
@@ -85,14 +88,14 @@ local function used(ring, limit, span, now)
             high = middle - 1
         end
     end
-    return low
+    return low, moment(ring, low)
 end
 
 -- How each window stands: after `taken` more, or for one who was refused the cost `refused`.
 local function tell(answer, ring, windows, refused, taken, now)
     for i = 1, #windows do
         local limit, span = windows[i][1], windows[i][2]
-        local count = used(ring, limit, span, now)
+        local count, oldest = used(ring, limit, span, now)
         local wait, nth = 0, limit - refused + 1
         if count >= nth then
             wait = nth < 1 and span or moment(ring, nth) + span - now
@@ -100,7 +103,7 @@ local function tell(answer, ring, windows, refused, taken, now)
         local last = #answer
         answer[last + 1] = wait
         answer[last + 2] = limit - count - taken
-        answer[last + 3] = count > 0 and moment(ring, count) + span - now or span
+        answer[last + 3] = count > 0 and oldest + span - now or span
     end
 end
 
@@ -120,12 +123,13 @@ local function record(ring, cost, longest, milliseconds, now)
         ring.expires = now + milliseconds * 1000
     end
     for _ = 1, cost do
-        if ring.size == 0 or moment(ring, ring.size) + longest > now then
+        if ring.size == 0 or ring.stored == ring.size and moment(ring, ring.size) + longest > now then
             grow(ring, milliseconds)
         end
         call('SETRANGE', ring.key, HEADER + ring.head * MOMENT, pack('<d', now))
         ring.written[ring.head] = now
         ring.head = (ring.head + 1) % ring.size
+        ring.stored = min(ring.size, ring.stored + 1)
     end
     call('SETRANGE', ring.key, 0, pack('<dd', ring.head, ring.expires))
     if is_renewed then

@@ -1,4 +1,4 @@
-"""One event loop's way to the script: one round trip at a time, on one connection, for all who ask meanwhile."""
+"""A way from an event loop to the script: one round trip at a time, on one connection, for all who ask meanwhile."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ class Lane:
         self._crowd = 0
         self._next: asyncio.Task[None] | None = None
         self._connection: AbstractConnection | None = None
+
+    @property
+    def load(self) -> int:
+        """How many wait here, whoever asks for them counting as one."""
+        return len(self._waiting) + self._is_busy
 
     async def ask(self, request: Request) -> Decision:
         """The decision on one request.

@@ -84,9 +84,12 @@ class Log:
         return Standing(wait, limit - used, reset)
 
     def _used(self, limit: int, seconds: float, now: float) -> int:
-        """How many of the most recent moments are in the window, as far as its limit: their order lets us halve."""
+        """How many of the most recent moments are in the window, as far as its limit: mostly all that there are."""
         moments, head = self.moments, self.head
-        low, high = 0, min(limit, len(moments))
+        high = min(limit, len(moments) if moments[head] > -math.inf else head)
+        if not high or moments[head - high] - now + seconds > 0:
+            return high
+        low, high = 0, high - 1
         while low < high:
             middle = (low + high + 1) // 2
             if moments[head - middle] - now + seconds > 0:
