@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -386,6 +387,30 @@ def test_two_functions_that_call_each_other_from_two_threads_do_not_wait_for_eve
 
     with ThreadPoolExecutor(2) as threads:
         assert [each.result(10) for each in (threads.submit(first), threads.submit(second))] == [1, 1]
+
+
+def test_a_purge_may_come_while_others_read() -> None:
+    @opsbook.cached(tags="even:{even}")
+    def read(value: int, even: bool) -> int:
+        return value
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads meet where they would in hours of service
+    over = threading.Event()
+
+    def keep_reading() -> None:
+        while not over.is_set():
+            for value in range(100):
+                assert read(value, value % 2 == 0) == value
+
+    with ThreadPoolExecutor(3) as threads:
+        readers = [threads.submit(keep_reading) for _ in range(3)]
+        for _ in range(300):
+            _purge_tag("even:True")
+        over.set()
+        sys.setswitchinterval(usual)
+        for reader in readers:
+            reader.result(10)
 
 
 @pytest.mark.parametrize("forget", ["invalidate", "purge"])

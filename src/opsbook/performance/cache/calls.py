@@ -15,7 +15,7 @@ from typing import Any
 
 from opsbook.core.log import get_logger
 from opsbook.performance.cache.flight import ABANDONED, Flight, leading, outcome_of, waiting_for
-from opsbook.performance.cache.function import CachedFunction, Call
+from opsbook.performance.cache.function import CachedFunction, Call, NotTaken
 from opsbook.performance.cache.keys import ALONE, NoKey
 from opsbook.performance.cache.purges import Purge
 from opsbook.performance.cache.steps import carry_out, carry_out_async
@@ -101,7 +101,7 @@ def _call(target: CachedFunction, args: tuple[Any, ...], kwargs: dict[str, Any])
             if not may_wait:
                 return target.function(*args, **kwargs)
             target.counts.waits += 1
-            found = outcome_of(flight, target.process.patience_seconds)
+            found = outcome_of(flight, target.process.patience_seconds if _blocks_a_loop() else None)
         if found is not ABANDONED:
             return found
         if not flight.is_over:
@@ -141,7 +141,12 @@ def _refresh_in_thread(target: CachedFunction, call: Call, compute: Callable[[Fl
         finally:
             places.release()
 
-    threading.Thread(target=context.run, args=(refresh,), name="opsbook cache refresh", daemon=True).start()
+    try:
+        threading.Thread(target=context.run, args=(refresh,), name="opsbook cache refresh", daemon=True).start()
+    except RuntimeError:  # no more threads, or the process is ending
+        places.release()
+        target.flights.over(call.key, flight)
+        flight.land(ABANDONED)
 
 
 async def _call_async(target: CachedFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -166,20 +171,16 @@ async def _call_async(target: CachedFunction, args: tuple[Any, ...], kwargs: dic
             if not may_wait:
                 return await target.function(*args, **kwargs)
             target.counts.waits += not is_leader
-            found = await _outcome_async(flight, target.process.patience_seconds)
+            found = await _outcome_async(flight)
         if found is not ABANDONED:
             return found
-        if not flight.is_over:
-            return await target.function(*args, **kwargs)
 
 
-async def _outcome_async(flight: Flight, patience_seconds: float) -> Any:
+async def _outcome_async(flight: Flight) -> Any:
     """Wait for a flight; the last one to be cancelled cancels the computation."""
     flight.waiting += 1
     try:
-        outcome = asyncio.wrap_future(flight.outcome)
-        done, _ = await asyncio.wait({asyncio.shield(outcome)}, timeout=patience_seconds)
-        return done.pop().result() if done else ABANDONED
+        return await asyncio.shield(asyncio.wrap_future(flight.outcome))
     finally:
         flight.waiting -= 1
         if not flight.waiting and not flight.is_over and flight.task is not None:
@@ -216,6 +217,15 @@ def _refresh_in_task(target: CachedFunction, call: Call, compute: Callable[[Flig
         _start_task(target, call, flight, compute, anew=True)
 
 
+def _blocks_a_loop() -> bool:
+    """Whether an event loop stands still while this thread waits; whoever is waited for may need that loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _known(target: CachedFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
     """What the call is known by; None where it can't be, or is not to be, cached."""
     if target.process.off:
@@ -224,8 +234,8 @@ def _known(target: CachedFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
         return target.call_of(args, kwargs)
     except NoKey as error:
         target.tell_uncached(error)
-    except TypeError:
-        pass  # arguments that the function does not take: it says so best itself
+    except NotTaken:
+        pass  # the function says so best itself
     return None
 
 

@@ -46,6 +46,11 @@ class Flight:
     def is_over(self) -> bool:
         return self._landed is not None
 
+    @property
+    def is_stranded(self) -> bool:
+        """Whether its event loop was closed under it, so that nothing will come of it."""
+        return self.task is not None and self.task.get_loop().is_closed()
+
     def land(self, value: object) -> None:
         """Give the result to those who wait."""
         self._end(lambda outcome: outcome.set_result(value))
@@ -87,7 +92,7 @@ class Flights:
         """The flight for a key, and whether the caller is to lead it."""
         with self._lock:
             flight = self._by_key.get(key)
-            if flight is not None:
+            if flight is not None and not flight.is_stranded:
                 return flight, False
             flight = self._by_key[key] = make()
             return flight, True
@@ -164,8 +169,8 @@ _outcomes_lock = threading.RLock()
 """Reentrant, for what hears of an outcome may ask for another."""
 
 
-def outcome_of(flight: Flight, patience_seconds: float) -> Any:
-    """Wait for a flight from a thread; `ABANDONED` where it takes longer than that.
+def outcome_of(flight: Flight, patience_seconds: float | None) -> Any:
+    """Wait for a flight from a thread; `ABANDONED` where it takes longer than that, if there is a limit.
 
     Raises:
         Exception: What the function raised.

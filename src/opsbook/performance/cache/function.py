@@ -54,6 +54,10 @@ class Options:
         return Lifetime(self.ttl, self.ttl + self.stale, computing_seconds)
 
 
+class NotTaken(TypeError):
+    """Arguments that the function does not take."""
+
+
 class Call(NamedTuple):
     """One way to call the function, however it is written: f(1), f(x=1) and f(1, default) are one."""
 
@@ -93,7 +97,7 @@ class CachedFunction:
 
         Raises:
             NoKey: An argument can't be told apart from others.
-            TypeError: The function does not take such arguments.
+            NotTaken: The function does not take such arguments.
         """
         named = self._named(args, kwargs)
         key = self.options.key
@@ -128,6 +132,8 @@ class CachedFunction:
             flight: Its flight.
             anew: Whether this is a refresh, for which nobody waits.
         """
+        if not anew and (entry := self.from_memory(call.key)[0]) is not None:
+            return entry.value  # it came between the caller's look and its flight
         level = self._level(call)
         lease: Lease | None = None
         if level is not None:
@@ -186,7 +192,10 @@ class CachedFunction:
         """The arguments by their names, with defaults; the most frequent form without the signature's machinery."""
         if not kwargs and self._simple_names is not None and len(args) == len(self._simple_names):
             return dict(zip(self._simple_names, args, strict=True))
-        bound = self._signature.bind(*args, **kwargs)
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise NotTaken(f"{self.name}: {error}") from error
         bound.apply_defaults()
         return bound.arguments
 
@@ -221,8 +230,10 @@ class CachedFunction:
         started = monotonic()
         try:
             value = yield COMPUTE
-        except BaseException:
-            self.counts.errors += 1
+        except GeneratorExit:
+            raise  # the event loop is gone: there is nobody left to ask Redis
+        except BaseException as error:
+            self.counts.errors += isinstance(error, Exception)
             if level is not None and lease is not None:
                 yield from _quietly(level.release(call.digest, lease.token))
             raise

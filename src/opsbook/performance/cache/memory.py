@@ -79,8 +79,9 @@ class Memory:
     def drop_where(self, matches: Callable[[Entry], bool]) -> None:
         """Drop what matches: a look at each, for purges are rare and an index would cost every call."""
         with self._lock:
-            for key in [key for key, entry in self._entries.items() if matches(entry)]:
-                self.size -= self._entries.pop(key).size
+            for key in [key for key, entry in self._snapshot() if matches(entry)]:
+                if (entry := self._entries.pop(key, None)) is not None:
+                    self.size -= entry.size
 
     def clear(self) -> None:
         with self._lock:
@@ -95,6 +96,14 @@ class Memory:
     def forget_lock(self) -> None:
         """In a forked child: a thread of the parent may have held it."""
         self._lock = threading.Lock()
+
+    def _snapshot(self) -> Sequence[tuple[Hashable, Entry]]:
+        """All entries. To read one reorders the rest, which may happen in between: then it is begun anew."""
+        while True:
+            try:
+                return list(self._entries.items())
+            except RuntimeError:
+                continue
 
     def _drop_oldest(self) -> bool:
         if not len(self._entries):

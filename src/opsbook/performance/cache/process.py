@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from opsbook.performance.cache.function import CachedFunction
 
 PATIENCE_SECONDS = 30.0
-"""How long a caller waits for somebody else's computation before it computes for itself."""
+"""How long another process's computation is waited for, or any where that holds up an event loop."""
 _MOST_REFRESHES = 8
 """Threads that compute behind the callers' backs at the same time."""
 _MOST_OWED = 1_000
