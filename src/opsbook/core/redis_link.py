@@ -166,7 +166,10 @@ class RedisLink:
         loop = asyncio.get_running_loop()
         client = self._by_loop.get(loop)
         if client is None:
-            client = self._by_loop[loop] = await self._async_connected()
+            made = await self._async_connected()
+            client = self._by_loop.setdefault(loop, made)
+            if client is not made:  # another task was quicker
+                await made.aclose()
         return client
 
     async def _async_connected(self) -> AsyncClient:

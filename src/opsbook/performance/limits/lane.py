@@ -135,8 +135,12 @@ class Lane:
     async def _connected(self, client: AsyncClient) -> AbstractConnection:
         connection = client.connection_pool.make_connection()
         connection.socket_timeout = None  # the link's patience bounds the whole exchange
-        await connection.connect()
         self._connection = connection
+        try:
+            await connection.connect()
+        except BaseException:
+            await self.aclose()
+            raise
         return connection
 
     async def _on(self, connection: AbstractConnection, command: tuple[Any, ...]) -> Any:

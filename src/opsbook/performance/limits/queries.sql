@@ -114,6 +114,16 @@ select minute, admitted, refused from opsbook.rate_limit_counts
 where policy = %(policy)s and minute > now() - %(period)s::interval
 order by minute
 
+-- name: counts
+-- What one policy or all together admitted and refused, in steps of a period.
+select
+    date_bin(%(step)s::interval, minute, 'epoch'::timestamptz) as at,
+    sum(admitted)::bigint as admitted, sum(refused)::bigint as refused
+from opsbook.rate_limit_counts
+where (%(policy)s::text is null or policy = %(policy)s) and minute > now() - %(period)s::interval
+group by 1
+order by 1
+
 -- name: refused_keys
 -- Who was refused most in a period; whole hours are counted.
 select key, sum(refused)::bigint as refused, max(last_at) as last_at from opsbook.rate_limit_keys

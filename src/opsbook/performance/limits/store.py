@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from opsbook.core.access.identity import SYSTEM
-from opsbook.core.audit import acting
-from opsbook.core.errors import NotFound
+from opsbook.core.audit import AuditFilter, acting, search
+from opsbook.core.errors import Conflict, NotFound
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
 from opsbook.performance.limits.policy import SPANS
@@ -125,6 +125,30 @@ async def reset_limit(connection: Connection, policy: str) -> Limit:
     return await get_limit(connection, policy)
 
 
+async def undo_change(connection: Connection, policy: str, seen: int) -> Limit:
+    """Go back to what was set before the last change.
+
+    Args:
+        connection: A transaction in which somebody acts.
+        policy: The policy's name.
+        seen: The revision that is to be undone.
+
+    Raises:
+        NotFound: No code has declared it.
+        Conflict: Somebody has changed it since.
+    """
+    limit = await get_limit(connection, policy)
+    if limit.revision != seen:
+        raise Conflict(f"{limit.updated_by} changed {policy!r} in between; look at what is in force before undoing")
+    records = await search(connection, AuditFilter(target_kind="rate_limit", target=policy, limit=1))
+    before = records[0]["before"] if records else None
+    until = datetime.fromisoformat(before["until"]) if before and before["until"] else None
+    if before is None or (until and until <= datetime.now(UTC)):
+        return await reset_limit(connection, policy)
+    given = {name: before[name] for name in (*SPANS, "mode")}
+    return await set_limit(connection, policy, given, until=until, reason=before["reason"], keep=False)
+
+
 async def reset_over(connection: Connection) -> Sequence[str]:
     """Reset, in the audit's eyes too, each limit whose time is over; workers have gone back by their own clocks."""
     over = [row["policy"] for row in await (await connection.execute(QUERIES["over"])).fetchall()]
@@ -142,6 +166,13 @@ async def totals(connection: Connection) -> Sequence[DictRow]:
 async def history(connection: Connection, policy: str, period: timedelta = _HOUR) -> Sequence[DictRow]:
     """`minute`, `admitted` and `refused`, oldest first; minutes without a request are left out."""
     return await _rows(connection, "history", policy=policy, period=period)
+
+
+async def counts(
+    connection: Connection, period: timedelta, step: timedelta, policy: str | None = None
+) -> Sequence[DictRow]:
+    """`at`, `admitted` and `refused` of one policy, or of all together, by steps as `charts.steps` gives them."""
+    return await _rows(connection, "counts", policy=policy, period=period, step=step)
 
 
 async def refused_keys(connection: Connection, policy: str, period: timedelta = _HOUR) -> Sequence[DictRow]:
