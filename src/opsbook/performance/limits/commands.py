@@ -27,7 +27,7 @@ from opsbook.performance.limits.policy import MOST
 from opsbook.performance.limits.store import Limit
 from opsbook.performance.limits.wording import reach, state, told
 
-app = typer.Typer(no_args_is_help=True, help="Show and adjust how often callers may ask.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Show and adjust how often callers may ask.")
 
 Policy = Annotated[str, typer.Argument(help="The rate limit's name.")]
 
