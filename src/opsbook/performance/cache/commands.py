@@ -92,6 +92,6 @@ def _tell_redis(purge: Purge, revision: int) -> None:
     if link is None:
         return
     try:
-        carry_out(purge_shared_once(link, Names(settings.environment), purge, revision), lambda: None)
+        carry_out(purge_shared_once(link, Names(settings.environment), purge, revision, sender=""), lambda: None)
     except RedisAway as error:
         console.err.print(f"Redis was not told ({error}); processes that follow the ops database will", markup=False)

@@ -51,8 +51,9 @@ class Courier:
             return
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="opsbook cache courier", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="opsbook cache courier", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def stop(self) -> None:
         """End the thread after what it does at the moment."""

@@ -40,20 +40,23 @@ class Follower:
             self._process.apply(Purge("all"))
         # At first it is not known which purges came before this process asked anything: a few too many do no harm.
         statement = "recent_purges" if self._held is None else "purges_since"
-        for revision, kind, target, digest in connection.execute(QUERIES[statement], {"revision": self._held}):
+        held = self._newest(connection) if self._held is None else self._held
+        for revision, kind, target, digest in connection.execute(QUERIES[statement], {"revision": held}):
             self._obey(int(revision), Purge(kind, target, bytes(digest)))
-            self._held = int(revision)
-        if self._held is None:
-            row = connection.execute(QUERIES["revision"]).fetchone()
-            self._held = int(row[0]) if row else 0
+            held = max(held, int(revision))
+        self._held = held
         self._heard_at = time.monotonic()
+
+    def _newest(self, connection: SyncConnection) -> int:
+        row = connection.execute(QUERIES["revision"]).fetchone()
+        return int(row[0]) if row else 0
 
     def _obey(self, revision: int, purge: Purge) -> None:
         process = self._process
         process.apply(purge)
         if process.link is not None:
             try:
-                carry_out(purge_shared_once(process.link, process.names, purge, revision), lambda: None)
+                carry_out(purge_shared_once(process.link, process.names, purge, revision, process.sender), lambda: None)
             except RedisAway:
                 process.owe(purge)
             process.apply(purge)  # also what was fetched from Redis between the two

@@ -26,7 +26,7 @@ def purge_shared(link: RedisLink, names: Names, purge: Purge, sender: str) -> Pr
     yield Ask(link, lambda client: client.publish(names.channel, message))
 
 
-def purge_shared_once(link: RedisLink, names: Names, purge: Purge, revision: int) -> Procedure[None]:
+def purge_shared_once(link: RedisLink, names: Names, purge: Purge, revision: int, sender: str) -> Procedure[None]:
     """Forget what the ops database's purge of this revision names, unless another process has seen to it already.
 
     Two that come at the same moment may both do it, which does no harm.
@@ -34,7 +34,7 @@ def purge_shared_once(link: RedisLink, names: Names, purge: Purge, revision: int
     mark = names.purged(revision)
     if (yield Ask(link, lambda client: client.exists(mark))):
         return
-    yield from purge_shared(link, names, purge, sender="")
+    yield from purge_shared(link, names, purge, sender)
     yield Ask(link, lambda client: client.set(mark, b"1", ex=_MARK_SECONDS))
 
 
