@@ -19,7 +19,7 @@ from opsbook.performance.cache.shared_purges import purge_shared_once
 from opsbook.performance.cache.steps import carry_out
 from opsbook.performance.cache.wording import in_words, purge_from
 
-app = typer.Typer(no_args_is_help=True, help="See what the cache does; have it forget.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="See what the cache does; have it forget.")
 
 
 @app.command()
