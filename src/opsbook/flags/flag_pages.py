@@ -21,8 +21,9 @@ from opsbook.flags.exposures.store import exposures
 from opsbook.flags.fields import MOST_REVISION
 from opsbook.flags.form import read_change
 from opsbook.flags.model import Flag
-from opsbook.flags.page_parts import Checked, Name, Operator, Viewer, back_to, page_of, pulling, texts_of
+from opsbook.flags.page_parts import Name, back_to, page_of, pulling
 from opsbook.flags.trial import read_trial
+from opsbook.web.forms import Checked, Operator, Viewer, texts_of
 from opsbook.web.pages import safe_path
 from opsbook.web.templates import render
 

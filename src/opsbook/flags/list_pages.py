@@ -14,8 +14,9 @@ from opsbook.core.runtime import runtime_of
 from opsbook.flags import store
 from opsbook.flags.form import read_new
 from opsbook.flags.model import Flag
-from opsbook.flags.page_parts import LIST, Checked, Operator, Viewer, page_of, pulling, texts_of
+from opsbook.flags.page_parts import LIST, page_of, pulling
 from opsbook.web.contributions import Concern, Hit, Lever, finds, offer, worries
+from opsbook.web.forms import Checked, Operator, Viewer, texts_of
 from opsbook.web.templates import render
 
 STATES = ("on", "partial", "off", "killed", "archived")

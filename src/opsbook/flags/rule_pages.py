@@ -15,10 +15,11 @@ from opsbook.core.http.fields import parse_number
 from opsbook.core.runtime import runtime_of
 from opsbook.flags import segment_store, store
 from opsbook.flags.model import Flag
-from opsbook.flags.page_parts import Checked, Name, Operator, back_to, pulling, revision_seen
+from opsbook.flags.page_parts import Name, back_to, pulling, revision_seen
 from opsbook.flags.rule_form import RuleForm
 from opsbook.flags.targeting.model import Rule
 from opsbook.flags.targeting.operators import OPERATORS
+from opsbook.web.forms import Checked, Operator
 from opsbook.web.templates import render
 
 router = APIRouter()

@@ -16,10 +16,11 @@ from opsbook.flags import segment_store as store
 from opsbook.flags.fields import SegmentFields
 from opsbook.flags.form import read_segment
 from opsbook.flags.model import segment_from
-from opsbook.flags.page_parts import LIST, Checked, Name, Operator, Viewer, pulling
+from opsbook.flags.page_parts import LIST, Name, pulling
 from opsbook.flags.rule_form import ConditionRow, constraints_of, rows_of, rows_sent
 from opsbook.flags.targeting.operators import OPERATORS
 from opsbook.flags.wording import condition_in_words
+from opsbook.web.forms import Checked, Operator, Viewer
 from opsbook.web.templates import render
 
 _SEGMENTS = f"{LIST}/-/segments"
