@@ -10,6 +10,7 @@ from opsbook.core.chapter import Chapter, Command
 
 if TYPE_CHECKING:
     from opsbook.database.migrations import Migration
+    from opsbook.database.pool.chart import pool_chart
     from opsbook.database.pool.exhaustion import answer_exhaustion
     from opsbook.database.pool.instrument import metered
     from opsbook.database.pool.meter import PoolMeter
@@ -24,6 +25,7 @@ __all__ = [
     "answer_exhaustion",
     "metered",
     "pending_migrations",
+    "pool_chart",
     "pool_overview",
     "pool_status",
     "service_database",
@@ -34,6 +36,8 @@ CHAPTER = Chapter(
     title="Database Operations",
     commands={"db": Command("opsbook.database.commands:app", "Look after the database: its connection pools.")},
     api="opsbook.database.pool.api:router",
+    pages="opsbook.database.pool.pages:router",
+    page="/database/pool",
     running="opsbook.database.pool.service:running",
     jobs="opsbook.database.jobs:blueprint",
 )
@@ -44,6 +48,7 @@ _HOMES = {
     "PoolStatus": "opsbook.database.pool.status",
     "answer_exhaustion": "opsbook.database.pool.exhaustion",
     "metered": "opsbook.database.pool.instrument",
+    "pool_chart": "opsbook.database.pool.chart",
     "pool_overview": "opsbook.database.pool.overview",
     "pool_status": "opsbook.database.pool.status",
     "service_database": "opsbook.database.pool.overview",

@@ -37,6 +37,8 @@ CHAPTER = Chapter(
         "block": Command("opsbook.performance.blocks.commands:app", "Refuse requests by address."),
     },
     api="opsbook.performance.routes:router",
+    pages="opsbook.performance.pages:router",
+    page="/performance",
     running="opsbook.performance.service:running",
     jobs="opsbook.performance.jobs:blueprint",
 )

@@ -37,11 +37,19 @@ union all
 )
 
 -- name: count_hits
--- Add what a process refused; in one order, so that two reports never wait for each other. A count of what was lifted
--- meanwhile is dropped.
+-- Add what a process refused; in one order, so that two reports never wait for each other. What was refused for a
+-- block that was lifted meanwhile counts in the minute alone.
+with given as (
+    select * from jsonb_to_recordset(%(counts)s) as g (network cidr, hits bigint, last_hit_at timestamptz)
+),
+counted as (
+    insert into opsbook.address_block_counts as held (minute, refused)
+    select date_trunc('minute', now()), sum(hits) from given
+    on conflict (minute) do update set refused = held.refused + excluded.refused
+)
 insert into opsbook.address_block_hits as held (network, hits, last_hit_at)
 select b.network, g.hits, g.last_hit_at
-from jsonb_to_recordset(%(counts)s) as g (network cidr, hits bigint, last_hit_at timestamptz)
+from given g
 join opsbook.address_blocks b using (network)
 order by b.network
 on conflict (network) do update
@@ -79,6 +87,39 @@ select
     coalesce((select least(sum(hits), 9e18) from opsbook.address_block_hits), 0)::bigint as hits,
     (select max(last_hit_at) from opsbook.address_block_hits) as last_hit_at
 from opsbook.address_blocks
+
+-- name: refused
+-- What all blocks refused, in steps of a period.
+select date_bin(%(step)s::interval, minute, 'epoch'::timestamptz) as at, sum(refused)::bigint as refused
+from opsbook.address_block_counts
+where minute > now() - %(period)s::interval
+group by 1
+order by 1
+
+-- name: newest_revision
+-- The revision of the last change; within its transaction, of the change itself.
+select revision from opsbook.revisions where topic = 'blocks'
+
+-- name: changed_in
+-- The networks that one revision blocked, changed or lifted and nobody has touched since, each with what it was before.
+with touched as (
+    select network, false as is_lifted from opsbook.address_blocks where revision = %(revision)s
+    union all
+    select r.network, true from opsbook.address_block_removals r
+    where r.revision = %(revision)s
+        and not exists (select from opsbook.address_blocks b where b.network = r.network)
+    limit %(limit)s
+)
+select t.network::text, t.is_lifted, a.before ->> 'reason' as reason, a.before is not null as was_blocked,
+    (a.before ->> 'expires_at')::timestamptz as expires_at
+from touched t
+left join lateral (
+    select before from opsbook.security_audit
+    where target_kind = 'address_block' and target = t.network::text
+    order by created_at desc, id desc
+    limit 1
+) a on true
+order by t.network
 
 -- name: overlaps
 -- Blocks that are there and lie around or within the given networks, other than these themselves.
@@ -122,7 +163,8 @@ select count(*) as removed from gone
 delete from opsbook.address_blocks where expires_at <= now()
 
 -- name: forget_removals
--- Forget what was lifted long ago: who has not heard of it for a day reads everything anew.
+-- Forget what was lifted long ago: who has not heard of it for a day reads everything anew. So with old counts.
+with counts as (delete from opsbook.address_block_counts where minute < now() - interval '7 days')
 delete from opsbook.address_block_removals where removed_at < now() - interval '1 day'
 
 -- name: is_told

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from psycopg.rows import DictRow
 
 from opsbook.core.access import store as access
-from opsbook.core.errors import NotFound
+from opsbook.core.errors import Conflict, Invalid, NotFound
 from opsbook.core.http.client_address import TrustedProxies
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
-from opsbook.performance.blocks.guard import Network, require_harmless
+from opsbook.performance.blocks.guard import Network, read_networks, require_harmless
 
 _QUERIES = load_queries("opsbook.performance.blocks")
 _MOST_COMPARED = 1000
 """Networks of a list that are compared with those there; it is for a person to look at."""
 _MANY = 5000
+MOST_UNDONE = 100
+"""The audit has that many of a longer list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,18 @@ class Overlap:
     network: str
     given: str
     is_around: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a network, and what it was before."""
+
+    network: str
+    is_lifted: bool
+    was_blocked: bool
+    reason: str | None
+    """Before; likewise the end."""
+    expires_at: datetime | None
 
 
 async def add(
@@ -136,6 +150,44 @@ async def totals(connection: Connection) -> Totals:
     return Totals(**row)
 
 
+async def refused(connection: Connection, period: timedelta, step: timedelta) -> Sequence[DictRow]:
+    """`at` and `refused` of all blocks together, by steps as `charts.steps` gives them."""
+    return await (await connection.execute(_QUERIES["refused"], {"period": period, "step": step})).fetchall()
+
+
+async def newest_revision(connection: Connection) -> int:
+    """The revision of the last change; in the transaction that makes one, of that."""
+    row = await (await connection.execute(_QUERIES["newest_revision"])).fetchone()
+    assert row is not None
+    return int(row["revision"])
+
+
+async def changed_in(connection: Connection, revision: int) -> Sequence[Change]:
+    """What a change did to each network that nobody has touched since; of a long list, the first 101."""
+    parameters = {"revision": revision, "limit": MOST_UNDONE + 1}
+    return [Change(**row) for row in await (await connection.execute(_QUERIES["changed_in"], parameters)).fetchall()]
+
+
+async def undo(connection: Connection, revision: int) -> int:
+    """Have each network as it was before a change, but for those that were touched since; gives how many.
+
+    Raises:
+        Conflict: There is none.
+        Invalid: They are more than the audit tells one by one.
+    """
+    changes = await changed_in(connection, revision)
+    if not changes:
+        raise Conflict("what this changed was changed again since; look at the list before undoing")
+    if len(changes) > MOST_UNDONE:
+        raise Invalid(f"more than {MOST_UNDONE} networks are not undone at once; `opsbook block remove --file` is")
+    if new := [each.network for each in changes if not each.was_blocked]:
+        await remove(connection, read_networks(new))
+    for each in changes:
+        if each.was_blocked:
+            await add(connection, read_networks([each.network]), reason=each.reason or "", expires_at=each.expires_at)
+    return len(changes)
+
+
 async def overlaps(connection: Connection, networks: Sequence[Network], limit: int = 20) -> Sequence[Overlap]:
     """Blocks around or within the first thousand of some networks."""
     parameters = {"networks": _texts(networks[:_MOST_COMPARED]), "limit": limit}
@@ -153,7 +205,7 @@ async def remove_expired(connection: Connection) -> int:
 
 
 async def forget_removals(connection: Connection) -> None:
-    """Forget what was lifted long ago."""
+    """Forget what was lifted, and counted, long ago."""
     await connection.execute(_QUERIES["forget_removals"])
 
 

@@ -81,6 +81,20 @@ from calls
 full join held using (function)
 order by coalesce(seconds, 0) desc, function
 
+-- name: history
+-- What one function's calls or those of all came to, hour by hour.
+select
+    hour, sum(hits)::bigint as hits, sum(shared_hits)::bigint as shared_hits, sum(stale)::bigint as stale,
+    sum(misses)::bigint as misses, sum(waits)::bigint as waits
+from opsbook.cache_statistics
+where (%(function)s::text is null or function = %(function)s) and hour > now() - %(period)s::interval
+group by hour
+order by hour
+
+-- name: find_purge
+-- What was to be forgotten by a revision.
+select kind, target, digest from opsbook.cache_purges where revision = %(revision)s
+
 -- name: forget_purges
 -- Every process that listens has heard of them long ago; one that was deaf for as long forgets everything.
 delete from opsbook.cache_purges where created_at < now() - interval '1 day'

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from psycopg.rows import DictRow
+
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
 from opsbook.performance.cache.purges import Purge
@@ -57,6 +59,18 @@ async def statistics(connection: Connection, period: timedelta | None = None) ->
     """What the cache did within a period, or ever; the function that computed longest first."""
     rows = await (await connection.execute(QUERIES["statistics"], {"period": period})).fetchall()
     return [FunctionStatistics(**row) for row in rows]
+
+
+async def history(connection: Connection, period: timedelta, function: str | None = None) -> Sequence[DictRow]:
+    """`hour`, `hits`, `shared_hits`, `stale`, `misses` and `waits`, oldest first, of one function or of all."""
+    parameters = {"period": period, "function": function}
+    return await (await connection.execute(QUERIES["history"], parameters)).fetchall()
+
+
+async def find_purge(connection: Connection, revision: int) -> Purge | None:
+    """What a revision had everybody forget; None where that is long ago, or never was."""
+    row = await (await connection.execute(QUERIES["find_purge"], {"revision": revision})).fetchone()
+    return Purge(**row) if row else None
 
 
 async def tidy(connection: Connection) -> None:

@@ -30,6 +30,12 @@ create table address_block_hits (
 );
 comment on table address_block_hits is 'How many requests each block has refused.';
 
+create table address_block_counts (
+    minute timestamptz primary key,
+    refused bigint not null
+);
+comment on table address_block_counts is 'How many requests all blocks refused, in all processes; kept for 7 days.';
+
 create table address_block_removals (
     network cidr primary key,
     revision bigint not null,
