@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import Depends, FastAPI, Request
+from starlette.authentication import BaseUser, SimpleUser
 from starlette.types import Receive, Scope, Send
 
 import opsbook
@@ -125,6 +127,51 @@ async def test_costs_paths_methods_and_exemptions() -> None:
     assert "ratelimit" not in (await ask(app, "/api/0", method="POST")).headers
     statuses = [(await ask(app, f"/api/{each}", method="POST")).status for each in (7, 4, 3, 1, 11)]
     assert statuses == [200, 429, 200, 429, 429]
+
+
+async def test_an_exemption_is_that_address_and_nobody_elses() -> None:
+    app = limited(RateLimit("p", per_minute=1, exempt=["2001:db8::7", "2001:db8:1::"]))
+    for client, is_exempt in (("2001:db8::7", True), ("2001:db8::8", False), ("2001:db8:1::9", False)):
+        assert ("ratelimit" not in (await ask(app, client=client)).headers) is is_exempt, client
+
+
+async def test_a_forged_header_does_not_make_a_caller_an_exempt_proxy() -> None:
+    inside = RateLimit("p", per_minute=1, exempt=["10.0.0.0/8"])
+    app = limited(inside, proxies=TrustedProxies.parse("10.0.0.0/8"))
+    forged = [(b"x-forwarded-for", b"198.51.100.1"), (b"forwarded", b"for=192.0.2.1")]
+    assert [(await ask(app, client="10.0.0.1", headers=forged)).status for _ in range(2)] == [200, 429]
+    honest = [(b"x-forwarded-for", b"10.1.1.1")]
+    assert [(await ask(app, client="10.0.0.1", headers=honest)).status for _ in range(2)] == [200, 200]
+
+
+async def test_long_keys_are_told_apart_and_not_kept() -> None:
+    app = limited(RateLimit("p", per_minute=1, key=lambda scope: scope["path"]))
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            assert (await ask(app, f"/{'x' * 2**20}{number}")).status == 200
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2**20
+    assert (await ask(app, f"/{'x' * 2**20}7")).status == 429
+
+
+async def test_whoever_takes_an_address_for_a_name_uses_up_nobodys_limit() -> None:
+    app = limited(RateLimit("p", per_minute=1, key="user"))
+    named = type("User", (), {"is_authenticated": True, "identity": "203.0.113.9"})
+    assert (await ask(app, user=named, client="198.51.100.1")).status == 200
+    assert (await ask(app, client="203.0.113.9")).status == 200
+
+
+async def test_a_user_of_whom_starlette_knows_no_identity_goes_by_what_is_there() -> None:
+    class User(BaseUser):
+        is_authenticated = True  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+        display_name = "Ann"  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    app = limited(RateLimit("p", per_minute=1, key="user", exempt=["user Bob"]))
+    assert [(await ask(app, user=User(), client=f"192.0.2.{n}")).status for n in range(2)] == [200, 429]
+    assert [(await ask(app, user=SimpleUser("Bob"))).status for _ in range(2)] == [200, 200]
 
 
 async def test_keys_by_credential_by_user_by_route_and_by_function() -> None:

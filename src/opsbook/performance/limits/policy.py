@@ -39,12 +39,13 @@ class RateLimit:
         key: Whom requests count against. `client_address` is the caller's, IPv6 by its /64. `user` is who signed in
             (Starlette's `scope["user"]`), and the address while nobody has: put it where that is known, as in
             `limited`. `api_key` is a bearer token or X-API-Key, by its hash; a caller can invent any number of them,
-            so keep a limit by address beside it. `route` is one count for everybody.
+            so keep a limit by address beside it. `route` is one count for everybody, of a route in `limited`, and of
+            each path before requests are routed.
         when_away: What becomes of requests while Redis is: `local` gives each worker its share of the limit, `open`
             admits them all, `closed` answers 503.
         workers: How many processes share the limit while Redis is away, where more are not known of.
         cost: How much a request takes.
-        exempt: Networks, addresses or keys that are not limited.
+        exempt: Networks and addresses that are not limited, or keys, as `user ann` and what a function gives.
         paths: Those that are, as `/api/*`; all where left out.
         methods: Likewise.
 
@@ -90,9 +91,9 @@ class RateLimit:
             return False
         return self._path is None or self._path.match(scope["path"]) is not None
 
-    def is_exempt(self, key: str, address: str) -> bool:
-        """Whether this key, or whoever calls from this address, is not limited."""
-        return key in self.exempt or self._exempt_address(address)
+    def is_exempt(self, key: str, addresses: Sequence[str]) -> bool:
+        """Whether this key, or whoever calls from one of these addresses, is not limited."""
+        return key in self.exempt or all(map(self._exempt_address, addresses))
 
     @cached_property
     def _path(self) -> re.Pattern[str] | None:
@@ -118,8 +119,15 @@ def user_of(scope: Scope) -> str | None:
     user = scope.get("user")
     if user is None or not getattr(user, "is_authenticated", True):
         return None
-    name = getattr(user, "identity", None) or getattr(user, "id", None) or getattr(user, "display_name", None)
-    return str(name) if name else None
+    names = (_attribute(user, name) for name in ("identity", "id", "display_name"))
+    return next((str(name) for name in names if name not in (None, "")), None)
+
+
+def _attribute(user: object, name: str) -> object:
+    try:
+        return getattr(user, name, None)
+    except NotImplementedError:  # as Starlette's BaseUser has it where a service does not say
+        return None
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:
