@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -19,7 +18,7 @@ from opsbook.flags.approval import store as approval
 from opsbook.flags.difference import flag_differences
 from opsbook.flags.exposures.store import exposures
 from opsbook.flags.fields import MOST_REVISION
-from opsbook.flags.form import read_change
+from opsbook.flags.form import read_change, shown, touched
 from opsbook.flags.model import Flag
 from opsbook.flags.page_parts import Checked, Name, Operator, Viewer, back_to, page_of, pulling, texts_of
 from opsbook.flags.trial import read_trial
@@ -62,7 +61,8 @@ async def change(request: Request, operator: Operator, name: Name) -> Response:
     """Change the fields that the form carries; with a revision, only if nobody was faster."""
     form = await texts_of(request)
     try:
-        given = read_change(form)
+        async with runtime_of(request).pool.connection() as connection:
+            given = read_change(touched(form, await store.get_flag(connection, name)))
         async with pulling(request, operator, given.reason) as connection:
             flag = await store.change_flag(connection, name, given.changes(), expected_revision=given.revision)
     except OpsbookError as error:
@@ -157,7 +157,7 @@ async def _detail(
         seen=seen,
         waiting=waiting,
         total_seen=sum(each.count for each in seen),
-        expires_at=f"{flag.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" if flag and flag.expires_at else "",
+        facts=shown(flag) if flag else None,
         error=error,
         may_change=viewer.may(Role.OPERATOR),
     )
