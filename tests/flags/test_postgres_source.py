@@ -104,11 +104,12 @@ def test_a_flag_that_nobody_can_read_is_off_and_holds_up_no_other(
 ) -> None:
     create(database, "poisoned", rollout_percentage=99.99)
     until(lambda: "poisoned" in kit.snapshot.flags, within=1)
-    database.execute("alter table feature_flags disable trigger check_targeting")
+    database.execute("alter table feature_flags disable trigger change")
     try:
-        database.execute(f"update feature_flags set {assignment} where name = 'poisoned'".encode())
+        poisoned = f"update feature_flags set {assignment}, revision = next_revision('flags') where name = 'poisoned'"
+        database.execute(poisoned.encode())
     finally:
-        database.execute("alter table feature_flags enable trigger check_targeting")
+        database.execute("alter table feature_flags enable trigger change")
     reader = Flags(PostgresSource(ops_url)) if whole else kit
     assert reader.wait_until_ready(5)
     follows(reader, database, "followed", within=1)
@@ -123,11 +124,11 @@ def test_a_segment_that_nobody_can_read_admits_nobody(kit: Flags, database: psyc
     database.execute("insert into flag_segments (name) values ('garbled')")
     create(database, "segmented", rollout_percentage=0, rules=Jsonb([{"segments": ["garbled"]}]))
     until(lambda: kit.enabled("segmented"), within=1)
-    database.execute("alter table flag_segments disable trigger number_change")
+    database.execute("alter table flag_segments disable trigger change")
     try:
         database.execute("update flag_segments set constraints = '[7]', revision = next_revision('flags')")
     finally:
-        database.execute("alter table flag_segments enable trigger number_change")
+        database.execute("alter table flag_segments enable trigger change")
     until(lambda: not kit.enabled("segmented"), within=1)
     follows(kit, database, "followed", within=1)
 

@@ -25,18 +25,13 @@ create table flag_segments (
 );
 comment on table flag_segments is 'Constraints under a name, shared between flags.';
 
-create table flag_segment_revisions (
-    revision bigint primary key,
-    name text not null,
-    action text not null check (action in ('create', 'change', 'delete')),
-    before jsonb,
-    after jsonb,
-    changed_at timestamptz not null default clock_timestamp(),
-    actor text not null,
-    actor_kind text not null,
-    reason text
-);
-create index flag_segment_revisions_name on flag_segment_revisions (name, revision desc);
+create table flag_segment_revisions (like feature_flag_revisions including all);
+create trigger append_only before update or delete on flag_segment_revisions
+    for each row execute function refuse_change('flag_segment_revisions');
+create trigger append_only_truncate before truncate on flag_segment_revisions
+    for each statement execute function refuse_change('flag_segment_revisions');
+create trigger refuse_truncate before truncate on flag_segments
+    for each statement execute function refuse_truncate();
 
 -- A text, a boolean, or a number that every reader can hold (RFC 8259, 6).
 create function is_scalar(value jsonb) returns boolean
@@ -229,6 +224,7 @@ declare
     unending boolean;
     needed int;
 begin
+    perform check_size(given, 'the prerequisites');
     if jsonb_array_length(given) > 50 then
         perform refuse_targeting('a flag has at most 50 prerequisites');
     end if;
@@ -264,30 +260,38 @@ begin
 end
 $$;
 
-create function check_targeting() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
+-- What can be said of a flag by itself; a new one has no old state.
+create function check_flag(old_flag feature_flags, new_flag feature_flags) returns void
+language plpgsql immutable set search_path = opsbook, pg_temp as $$
 begin
-    if tg_op = 'INSERT' or (new.rules, new.variants, new.value_type) is distinct from (old.rules, old.variants, old.value_type) then
-        perform check_size(new.rules, 'the rules');
-        perform check_size(new.variants, 'the variants');
-        perform check_rules(new.rules, new.value_type);
-        perform check_variants(new.variants, new.value_type, 'the flag');
+    if (new_flag.rules, new_flag.variants, new_flag.value_type)
+        is distinct from (old_flag.rules, old_flag.variants, old_flag.value_type)
+    then
+        perform check_size(new_flag.rules, 'the rules');
+        perform check_size(new_flag.variants, 'the variants');
+        perform check_rules(new_flag.rules, new_flag.value_type);
+        perform check_variants(new_flag.variants, new_flag.value_type, 'the flag');
     end if;
-    return new;
 end
 $$;
-create trigger check_targeting before insert or update on feature_flags
-    for each row execute function check_targeting();
 
--- Needs its turn, so that what it finds stays: by its name this comes after number_change.
-create function prove_references() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
+create function check_segment(segment flag_segments) returns void
+language plpgsql immutable set search_path = opsbook, pg_temp as $$
+begin
+    perform check_size(segment.constraints, 'the constraints');
+    perform check_constraints(segment.constraints, format('segment %s', segment.name));
+end
+$$;
+
+-- What a flag names must exist.
+create function prove_references(old_flag feature_flags, new_flag feature_flags) returns void
+language plpgsql stable set search_path = opsbook, pg_temp as $$
 declare
     missing text;
 begin
-    if tg_op = 'INSERT' or new.rules is distinct from old.rules then
+    if new_flag.rules is distinct from old_flag.rules then
         select format('rule %s: there is no segment %L', n, segment) into missing
-        from jsonb_array_elements(new.rules) with ordinality each (rule, n),
+        from jsonb_array_elements(new_flag.rules) with ordinality each (rule, n),
             jsonb_array_elements_text(coalesce(rule -> 'segments', '[]')) segment
         where not exists (select from flag_segments s where s.name = segment)
         limit 1;
@@ -295,91 +299,31 @@ begin
             perform refuse_targeting(missing);
         end if;
     end if;
-    if tg_op = 'INSERT' or new.prerequisites is distinct from old.prerequisites then
-        perform check_size(new.prerequisites, 'the prerequisites');
-        perform check_prerequisites(new.name, new.prerequisites);
+    if new_flag.prerequisites is distinct from old_flag.prerequisites then
+        perform check_prerequisites(new_flag.name, new_flag.prerequisites);
     end if;
-    return new;
 end
 $$;
-create trigger prove_references before insert or update on feature_flags
-    for each row execute function prove_references();
 
 -- A flag that others need cannot go away under them; neither can a segment.
-create function refuse_orphans() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
+create function refuse_orphans(of_table name, leaving text) returns void
+language plpgsql stable set search_path = opsbook, pg_temp as $$
 declare
     dependents text;
 begin
-    if tg_table_name = 'feature_flags' then
+    if of_table = 'feature_flags' then
         select string_agg(f.name, ', ') into dependents
         from feature_flags f
-        where f.prerequisites @> jsonb_build_array(jsonb_build_object('flag', old.name)) and f.name <> old.name;
+        where f.prerequisites @> jsonb_build_array(jsonb_build_object('flag', leaving)) and f.name <> leaving;
     else
         select string_agg(f.name, ', ') into dependents
         from feature_flags f, jsonb_array_elements(f.rules) r
-        where r -> 'segments' ? old.name;
+        where r -> 'segments' ? leaving;
     end if;
     if dependents is not null then
-        perform refuse_targeting(format('%L is needed by %s', old.name, dependents));
+        perform refuse_targeting(format('%L is needed by %s', leaving, dependents));
     end if;
-    return old;
 end
 $$;
-create trigger refuse_orphans before delete on feature_flags for each row execute function refuse_orphans();
-create trigger refuse_orphans before delete on flag_segments for each row execute function refuse_orphans();
 
-create function number_flag_segment() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
-begin
-    if tg_op = 'UPDATE' then
-        if new.name <> old.name then
-            perform refuse_targeting(format('a segment''s name cannot change: create %s and delete %s', new.name, old.name));
-        end if;
-        new.revision := old.revision;
-        new.created_at := old.created_at;
-        new.updated_at := old.updated_at;
-        if new is not distinct from old then
-            return new;
-        end if;
-    end if;
-    perform check_size(new.constraints, 'the constraints');
-    perform check_constraints(new.constraints, format('segment %s', new.name));
-    new.revision := next_revision('flags');
-    new.updated_at := clock_timestamp();
-    return new;
-end
-$$;
-create trigger number_change before insert or update on flag_segments
-    for each row execute function number_flag_segment();
-
-create function record_flag_segment() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
-declare
-    person acting_person := acting();
-    old_state jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
-    new_state jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
-    verb text := case tg_op when 'INSERT' then 'create' when 'DELETE' then 'delete' else 'change' end;
-    segment_name text := coalesce(new_state, old_state) ->> 'name';
-    taken bigint;
-begin
-    if tg_op = 'UPDATE' and new.revision = old.revision then
-        return null;
-    end if;
-    taken := case when tg_op = 'DELETE' then next_revision('flags') else new.revision end;
-    insert into flag_segment_revisions (revision, name, action, before, after, actor, actor_kind, reason)
-    values (taken, segment_name, verb, old_state, new_state, person.actor, person.actor_kind, person.reason);
-    perform audit('segment.' || verb, 'segment', segment_name, old_state, new_state);
-    return null;
-end
-$$;
-create trigger record_change after insert or update or delete on flag_segments
-    for each row execute function record_flag_segment();
-create trigger take_turn before update or delete on flag_segments
-    for each statement execute function take_turn();
-create trigger append_only before update or delete on flag_segment_revisions
-    for each row execute function refuse_change('flag_segment_revisions');
-create trigger append_only_truncate before truncate on flag_segment_revisions
-    for each statement execute function refuse_change('flag_segment_revisions');
-create trigger refuse_truncate before truncate on flag_segments
-    for each statement execute function refuse_truncate();
+revoke execute on all functions in schema opsbook from public;
