@@ -29,6 +29,9 @@ Subscriber: TypeAlias = Callable[[SyncConnection, int], None]
 Called again with the same one, each second, while any of the topic's subscribers fails.
 """
 
+Attendant: TypeAlias = Callable[[SyncConnection, bool], None]
+"""Called in the bus's thread with its connection, and whether the bus is about to stop; must not raise, nor wait."""
+
 NEW_CONNECTION = 0
 """The revision with which a subscriber is called when a connection begins, before any is known."""
 
@@ -45,6 +48,7 @@ class Bus:
         self._url = url
         self._name = name
         self._subscribers: dict[str, list[Subscriber]] = {}
+        self._attendants: list[Attendant] = []
         self._newest: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -54,6 +58,14 @@ class Bus:
         """Be called on each new revision, and once after each (re)connection; gives the undo."""
         self._subscribers.setdefault(topic, []).append(subscriber)
         return lambda: self._subscribers[topic].remove(subscriber)
+
+    def attend(self, attendant: Attendant) -> Callable[[], None]:
+        """Be called when every subscriber was told what was heard, each second at least, and last before a stop.
+
+        For what has time until then, and wants no connection of its own. Gives the undo.
+        """
+        self._attendants.append(attendant)
+        return lambda: self._attendants.remove(attendant)
 
     def start(self) -> None:
         """Begin listening; does nothing where this process already does."""
@@ -98,12 +110,18 @@ class Bus:
         while not self._stop.is_set():
             if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
                 self._check_revisions(connection)
+            self._give_time(connection)
             left = max(0.0, self._checked_at + _CHECK_SECONDS - time.monotonic())
             # As a list: the generator holds the connection's lock, which a subscriber's query needs.
             for notification in list(connection.notifies(timeout=left, stop_after=1)):
                 # Whoever may connect may notify: what is not of our form is none of ours.
                 if heard := re.fullmatch(r"(.+):([0-9]{1,18})", notification.payload):
                     self._hear(connection, heard[1], int(heard[2]))
+        self._give_time(connection, stopping=True)
+
+    def _give_time(self, connection: SyncConnection, *, stopping: bool = False) -> None:
+        for attendant in tuple(self._attendants):
+            attendant(connection, stopping)
 
     def _check_revisions(self, connection: SyncConnection) -> None:
         rows = connection.execute("select topic, revision from opsbook.revisions").fetchall()

@@ -13,6 +13,7 @@ from opsbook.core.ops_database import act
 from opsbook.flags import store
 from opsbook.flags.approval.shell import act_or_ask
 from opsbook.flags.commands.shared import Name, RevisionOption, change_flag, get_flag, print_flag, validated
+from opsbook.flags.readers.commands import print_obedience
 from opsbook.flags.targeting.model import ValueType
 
 app = typer.Typer()
@@ -93,11 +94,14 @@ def kill(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Throw the kill switch: off for everybody, at once.
+    """Throw the kill switch: off for everybody, at once; then say how many workers obey.
 
     Example: opsbook flags kill new-checkout --yes --reason "payments fail"
     """
-    change_flag(get_flag(name), {"kill_switch": True}, reason, None, yes=yes, dry_run=dry_run, as_json=as_json)
+    fields = {"kill_switch": True}
+    killed = change_flag(get_flag(name), fields, reason, None, yes=yes, dry_run=dry_run, as_json=as_json)
+    if killed and not as_json:
+        print_obedience(killed.revision)
 
 
 @app.command()

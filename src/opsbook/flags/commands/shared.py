@@ -45,8 +45,8 @@ def change_flag(
     yes: bool,
     dry_run: bool,
     as_json: bool,
-) -> None:
-    """Change the given fields of a flag: told, confirmed, done, printed.
+) -> Flag | None:
+    """Change the given fields of a flag: told, confirmed, done, printed; None where it is only told.
 
     Raises:
         Invalid: A value will not do.
@@ -56,12 +56,13 @@ def change_flag(
     difference = in_words(flag_differences(plain(flag), {**plain(flag), **valid})) or "nothing"
     if dry_run:
         out.print(f"would change {flag.name}: {difference}", markup=False)
-        return
+        return None
     confirm(f"Change {flag.name}: {difference}", yes=yes)
     changed = act_or_ask(
         reason, lambda connection: store.change_flag(connection, flag.name, valid, expected_revision=revision)
     )
     print_flag(changed, as_json)
+    return changed
 
 
 def validated(fields: Mapping[str, Any]) -> dict[str, Any]:
