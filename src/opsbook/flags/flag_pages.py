@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -21,6 +22,8 @@ from opsbook.flags.fields import MOST_REVISION
 from opsbook.flags.form import read_change, shown, touched
 from opsbook.flags.model import Flag
 from opsbook.flags.page_parts import Checked, Name, Operator, Viewer, back_to, page_of, pulling, texts_of
+from opsbook.flags.schedules import store as schedules
+from opsbook.flags.schedules.model import effect_in_words
 from opsbook.flags.trial import read_trial
 from opsbook.web.pages import safe_path
 from opsbook.web.templates import render
@@ -142,6 +145,7 @@ async def _detail(
         trial = await read_trial(connection, name, request.query_params) if flag else None
         seen = await exposures(connection, name)
         waiting = await approval.list_requests(connection, name)
+        planned = await schedules.list_schedules(connection, name)
     newest = revisions[0]
     return render(
         request,
@@ -156,11 +160,17 @@ async def _detail(
         wording=wording,
         seen=seen,
         waiting=waiting,
+        planned=[_planned(row) for row in planned],
         total_seen=sum(each.count for each in seen),
         facts=shown(flag) if flag else None,
         error=error,
         may_change=viewer.may(Role.OPERATOR),
     )
+
+
+def _planned(row: DictRow) -> DictRow:
+    step = row["next_step"]
+    return {**row, "effect": effect_in_words(step), "at": datetime.fromisoformat(step["at"])}
 
 
 def _with_differences(revision: DictRow) -> DictRow:
