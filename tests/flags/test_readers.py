@@ -159,7 +159,15 @@ def test_no_more_readers_are_taken_than_ten_thousand(api: httpx.Client, database
 def test_confirming_needs_a_token_and_sense(anonymous: httpx.Client, api: httpx.Client) -> None:
     good = body(1)
     assert anonymous.post("/api/flags/confirmations", json=good).status_code == 401
-    for wrong in ({"id": "x"}, {"pid": 0}, {"pid": 2**40}, {"host": "a\x00b"}, {"name": ""}, {"revision": -1}):
+    for wrong in (
+        {"id": "x"},
+        {"pid": 0},
+        {"pid": 2**40},
+        {"host": "a\x00b"},
+        {"name": "\x1b[2J"},
+        {"name": ""},
+        {"revision": -1},
+    ):
         assert api.post("/api/flags/confirmations", json=good | wrong).status_code == 422
 
 

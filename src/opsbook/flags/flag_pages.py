@@ -22,6 +22,7 @@ from opsbook.flags.fields import MOST_REVISION
 from opsbook.flags.form import read_change, shown, touched
 from opsbook.flags.model import Flag
 from opsbook.flags.page_parts import Checked, Name, Operator, Viewer, back_to, page_of, pulling, texts_of
+from opsbook.flags.readers.store import obedience
 from opsbook.flags.schedules import store as schedules
 from opsbook.flags.schedules.model import effect_in_words
 from opsbook.flags.trial import read_trial
@@ -78,7 +79,9 @@ async def kill_page(request: Request, operator: Operator, name: Name) -> HTMLRes
     """What a kill switch will touch, and why it is thrown; shown in a dialog where scripts run."""
     async with runtime_of(request).pool.connection() as connection:
         flag = await store.get_flag(connection, name)
-    return render(request, "flags/kill.html", operator, flag=flag, back=safe_path(request.query_params.get("back", "")))
+        workers = len((await obedience(connection, flag.revision)).readers)
+    back = safe_path(request.query_params.get("back", ""))
+    return render(request, "flags/kill.html", operator, flag=flag, workers=workers, back=back)
 
 
 @router.get("/flags/{name}/delete")
@@ -146,6 +149,7 @@ async def _detail(
         seen = await exposures(connection, name)
         waiting = await approval.list_requests(connection, name)
         planned = await schedules.list_schedules(connection, name)
+        obeyed = await obedience(connection, revisions[0]["revision"])
     newest = revisions[0]
     return render(
         request,
@@ -161,6 +165,7 @@ async def _detail(
         seen=seen,
         waiting=waiting,
         planned=[_planned(row) for row in planned],
+        obedience=obeyed,
         total_seen=sum(each.count for each in seen),
         facts=shown(flag) if flag else None,
         error=error,

@@ -15,6 +15,7 @@ from opsbook.flags import store
 from opsbook.flags.form import read_new
 from opsbook.flags.model import Flag
 from opsbook.flags.page_parts import LIST, Checked, Operator, Viewer, page_of, pulling, texts_of
+from opsbook.flags.readers.store import obedience
 from opsbook.web.contributions import Concern, Hit, Lever, finds, offer, worries
 from opsbook.web.templates import render
 
@@ -56,6 +57,8 @@ async def list_page(
     """Every flag, narrowed by text, state and tag; archived ones only when that state is asked for."""
     async with runtime_of(request).pool.connection() as connection:
         flags = await store.list_flags(connection, archived=True)
+        pulled = next((flag for flag in flags if flag.name == changed), None)
+        obeyed = await obedience(connection, pulled.revision) if pulled else None
     shown = [flag for flag in flags if _matches(flag, q) and (not tag or tag in flag.tags)]
     counts = {each: sum(flag.state == each for flag in shown) for each in STATES}
     return render(
@@ -66,7 +69,8 @@ async def list_page(
         any_flags=bool(flags),
         counts=counts,
         asked={"q": q, "state": state, "tag": tag},
-        changed=next((flag for flag in flags if flag.name == changed), None),
+        changed=pulled,
+        obedience=obeyed,
         may_change=viewer.may(Role.OPERATOR),
     )
 

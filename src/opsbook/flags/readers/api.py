@@ -22,7 +22,7 @@ from opsbook.flags.readers.obedience import Kind
 router = APIRouter(tags=["Feature flags"], responses=problems(400, 401, 403, 413, 422, 503))
 
 Reads = Annotated[Identity, Depends(requires(Role.VIEWER, "flags:read"))]
-Text = Annotated[str, Field(pattern=r"^[^\x00]{1,255}$")]
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
 
 
 class ConfirmationInput(BaseModel):

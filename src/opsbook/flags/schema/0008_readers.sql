@@ -13,8 +13,8 @@ create unlogged table flag_readers (
     started_at timestamptz not null default clock_timestamp(),
     seen_at timestamptz not null default clock_timestamp(),
     constraint "a reader is of kind postgres or http" check (kind in ('postgres', 'http')),
-    constraint "a reader's host and name have 1 to 255 characters"
-        check (length(host) between 1 and 255 and length(name) between 1 and 255)
+    constraint "a reader's host and name have 1 to 255 characters, none for control"
+        check (host ~ '^[^[:cntrl:]]{1,255}$' and name ~ '^[^[:cntrl:]]{1,255}$')
 ) with (fillfactor = 50);  -- room for the next state of each row in its own page, ten seconds later
 comment on table flag_readers is 'Processes that follow the flags; one that was not seen for 30 s is gone.';
 comment on column flag_readers.revision is 'What it serves.';
