@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 
 import httpx
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from opsbook.core.postgres.cluster import EmbeddedPostgres
 from opsbook.flags import Flags, PostgresSource
 from tests.flags.helpers import create, psql, until
 
 ROWS = list[dict[str, object]]
+PLAN: dict[str, object] = {"field": "plan", "operator": "in", "values": ["pro"]}
 HUGE_NUMBER = '[{"constraints": [{"field": "a", "operator": "in", "values": [1e5000]}]}]'
 HUGE_VALUE = '[{"name": "a", "value": 1e400}]'
 DEEP_VALUE = (
@@ -175,6 +179,49 @@ def test_what_is_new_is_checked_before_it_queues(ops_url: str, database: psycopg
         holder.execute("update feature_flags set kill_switch = not kill_switch where name = 'turn'")
         with pytest.raises(psycopg.errors.CheckViolation):
             writer.execute(statement.encode())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rules", [{"constraints": [PLAN] * 2}] * 501),
+        ("rules", [{"variants": [{"name": "a"}, {"name": "b"}]}] * 501),
+        ("variants", [{"name": f"v{n}", "overrides": [{"field": "a", "values": []}] * 20} for n in range(51)]),
+    ],
+    ids=["constraints", "variants", "overrides"],
+)
+def test_what_would_take_long_to_check_is_refused(
+    database: psycopg.Connection, field: str, value: list[dict[str, object]]
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="more than 1,000 constraints, variants and overrides"):
+        create(database, "lengthy", **{field: Jsonb(value)})
+
+
+def test_a_kill_waits_little_behind_a_rule_set_of_a_megabyte(ops_url: str, database: psycopg.Connection) -> None:
+    """How little, `make bench` says; here the machine may be busy."""
+    create(database, "vast")
+    create(database, "urgent")
+    waited = [
+        kill_behind(ops_url, database, [{**PLAN, "values": [f"user-{n:08d}-{attempt}" for n in range(50_000)]}])
+        for attempt in range(3)
+    ]
+    assert min(waited) < 1
+
+
+def kill_behind(ops_url: str, database: psycopg.Connection, constraints: list[dict[str, object]]) -> float:
+    """The seconds that a kill takes which comes just after another flag's change has its turn."""
+    with psycopg.connect(ops_url, autocommit=True) as other:
+        change = "update feature_flags set rules = %s where name = 'vast'"
+        writer = threading.Thread(target=other.execute, args=(change, [Jsonb([{"constraints": constraints}])]))
+        free = "select 1 from revisions where topic = 'flags' for update skip locked"
+        writer.start()
+        until(lambda: not writer.is_alive() or database.execute(free).fetchone() is None, within=10)
+        missed = not writer.is_alive()
+        began = time.monotonic()
+        database.execute("update feature_flags set kill_switch = not kill_switch where name = 'urgent'")
+        waited = time.monotonic() - began
+        writer.join(10)
+    return math.inf if missed else waited
 
 
 def test_a_change_to_the_same_values_is_none(database: psycopg.Connection) -> None:

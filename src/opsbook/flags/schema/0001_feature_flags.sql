@@ -36,6 +36,8 @@ create table feature_flags (
         check (jsonb_typeof(rules) = 'array' and jsonb_typeof(variants) = 'array'
             and jsonb_typeof(prerequisites) = 'array')
 );
+-- To compress a large rule set takes longer than to write it, and a kill may wait for its turn behind that.
+alter table feature_flags alter rules set storage external, alter variants set storage external;
 comment on table feature_flags is 'The present state of each flag; kill_switch beats everything.';
 
 create table feature_flag_revisions (
@@ -49,6 +51,7 @@ create table feature_flag_revisions (
     actor_kind text not null,
     reason text
 );
+alter table feature_flag_revisions alter before set storage external, alter after set storage external;
 comment on table feature_flag_revisions is 'Every state that a flag has had; a null `after` is a deletion.';
 create index feature_flag_revisions_name on feature_flag_revisions (name, revision desc);
 

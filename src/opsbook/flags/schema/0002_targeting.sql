@@ -25,6 +25,8 @@ create table flag_segments (
 );
 comment on table flag_segments is 'Constraints under a name, shared between flags.';
 
+alter table flag_segments alter constraints set storage external;
+
 create table flag_segment_revisions (like feature_flag_revisions including all);
 create trigger append_only before update or delete on flag_segment_revisions
     for each row execute function refuse_change('flag_segment_revisions');
@@ -33,13 +35,16 @@ create trigger append_only_truncate before truncate on flag_segment_revisions
 create trigger refuse_truncate before truncate on flag_segments
     for each statement execute function refuse_truncate();
 
--- A text, a boolean, or a number that every reader can hold (RFC 8259, 6).
-create function is_scalar(value jsonb) returns boolean
+-- An array of texts, booleans, and numbers that every reader can hold (RFC 8259, 6).
+create function is_scalars(given jsonb) returns boolean
 language sql immutable as $$
-    select case jsonb_typeof(value)
-        when 'number' then abs(value::numeric) < 1e308 and length(value::text) <= 400
-        else jsonb_typeof(value) in ('string', 'boolean')
-    end
+    select jsonb_typeof(given) = 'array' and not exists (
+        select from jsonb_array_elements(given) value
+        where case jsonb_typeof(value)
+            when 'number' then abs(value::numeric) >= 1e308 or length(value::text) > 400
+            else jsonb_typeof(value) not in ('string', 'boolean')
+        end
+    )
 $$;
 
 create function is_texts(value jsonb) returns boolean
@@ -54,12 +59,23 @@ begin
 end
 $$;
 
--- More would take long to check, while others wait for their turn, and long to send to every reader.
-create function check_size(value jsonb, what text) returns void
+-- More would take long to check and to record, while a kill waits for its turn, and long to send to every reader.
+create function check_size(given jsonb, what text) returns void
 language plpgsql immutable set search_path = opsbook, pg_temp as $$
 begin
-    if octet_length(value::text) > 1048576 then
+    if octet_length(given::text) > 1048576 then
         perform refuse_targeting(what || ' take more than 1 MiB');
+    end if;
+    if (select count(*) > 1000 from (
+        select jsonb_path_query(given, '$[*].constraints[*]')
+        union all
+        select jsonb_path_query(given, '$[*].variants[*]')
+        union all
+        select jsonb_path_query(given, '$[*].variants[*].overrides[*]')
+        union all
+        select jsonb_path_query(given, '$[*].overrides[*]')
+    ) part) then
+        perform refuse_targeting(what || ' have more than 1,000 constraints, variants and overrides together');
     end if;
 end
 $$;
@@ -100,9 +116,8 @@ begin
         ) then
             perform refuse_targeting(format('%s: there is no operator %s', place, one -> 'operator'));
         end if;
-        if jsonb_typeof(coalesce(one -> 'values', '[]')) <> 'array'
+        if not is_scalars(coalesce(one -> 'values', '[]'))
             or jsonb_array_length(coalesce(one -> 'values', '[]')) > 100000
-            or exists (select from jsonb_array_elements(coalesce(one -> 'values', '[]')) v where not is_scalar(v))
         then
             perform refuse_targeting(place || ': values are an array of at most 100,000 texts, numbers or booleans');
         end if;
@@ -166,8 +181,7 @@ begin
         end if;
         for override in select jsonb_array_elements(coalesce(one -> 'overrides', '[]')) loop
             if not has_only_keys(override, 'field', 'values') or jsonb_typeof(override -> 'field') is distinct from 'string'
-                or jsonb_typeof(override -> 'values') is distinct from 'array'
-                or exists (select from jsonb_array_elements(override -> 'values') v where not is_scalar(v))
+                or not is_scalars(coalesce(override -> 'values', 'null'))
             then
                 perform refuse_targeting(place || ': an override has field and values');
             end if;
