@@ -43,9 +43,38 @@ def test_a_rule_is_removed_by_its_place(call: Call, database: psycopg.Connection
     assert [rule["constraints"][0]["values"] for rule in rules] == [["free"], ["team"]]
 
 
+def test_a_rule_has_a_group_and_variants_of_its_own(call: Call, database: psycopg.Connection) -> None:
+    create(database, "own", value_type="string", rollout_percentage=0)
+    options = ("--if", "plan in pro", "--group", "shared", "--variant", "blue:3=#00f", "--variant", "a:b=x=y")
+    added = call("rule", "add", "own", *options, "--yes", "--json")
+    assert added.code == 0, added.err
+    (rule,) = added.json["rules"]
+    assert rule["group"] == "shared"
+    assert rule["variants"] == [
+        {"name": "blue", "weight": 3, "value": "#00f"},
+        {"name": "a:b", "value": "x=y"},
+    ]
+    assert "group shared, as blue 3, a:b 1" in call("rule", "list", "own").out
+
+
+def test_a_rule_is_moved_to_a_place(call: Call, database: psycopg.Connection) -> None:
+    create(database, "moved")
+    for name in ("one", "two", "three"):
+        call("rule", "add", "moved", "--name", name, "--percentage", "5", "--yes")
+    assert call("rule", "move", "moved", "three", "1", "--yes").code == 0
+    assert call("rule", "move", "moved", "2", "3", "--yes").code == 0
+    assert [rule["name"] for rule in call("rule", "list", "moved", "--json").json] == ["three", "two", "one"]
+    told = call("rule", "move", "moved", "one", "1", "--dry-run")
+    assert (told.code, "order of rules" in told.out) == (0, True)
+    assert call("rule", "move", "moved", "one", "4", "--yes").code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("--percentage", "5", "--variant", "=x"), "is no variant"),
+        (("--percentage", "5", "--variant", "blue=#00f"), "is no boolean"),
+        (("--percentage", "5", "--variant", "blue:0"), "sum to 0"),
         ((), "needs a condition, a segment or a share"),
         (("--if", "plan"), "is no condition"),
         (("--if", "plan sounds_like pro"), "no operator 'sounds_like'"),

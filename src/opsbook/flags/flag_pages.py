@@ -39,7 +39,7 @@ Revision = Annotated[int, Path(ge=1, le=MOST_REVISION)]
 @router.get("/flags/{name}")
 async def detail_page(request: Request, viewer: Viewer, name: Name, changed: int | None = None) -> HTMLResponse:
     """One flag: its levers, whom it is for, what it has been; also after its deletion."""
-    return await _detail(request, viewer, name, changed=changed)
+    return await show_flag(request, viewer, name, changed=changed)
 
 
 @router.get("/flags/{name}/revisions/{revision}")
@@ -70,7 +70,7 @@ async def change(request: Request, operator: Operator, name: Name) -> Response:
         async with pulling(request, operator, given.reason) as connection:
             flag = await store.change_flag(connection, name, given.changes(), expected_revision=given.revision)
     except OpsbookError as error:
-        return await _detail(request, operator, name, status=error.status, error=str(error))
+        return await show_flag(request, operator, name, status=error.status, error=str(error))
     return back_to(form, name, flag.revision)
 
 
@@ -100,7 +100,7 @@ async def delete(request: Request, operator: Operator, name: Name) -> Response:
         async with pulling(request, operator, given.reason) as connection:
             await store.delete_flag(connection, name, expected_revision=given.revision)
     except OpsbookError as error:
-        return await _detail(request, operator, name, status=error.status, error=str(error))
+        return await show_flag(request, operator, name, status=error.status, error=str(error))
     return RedirectResponse(page_of(name), 303)
 
 
@@ -115,7 +115,7 @@ async def undo(request: Request, operator: Operator, name: Name) -> Response:
             await _still_newest(connection, name, seen)
             flag = await store.undo(connection, name, to_revision=target)
     except OpsbookError as error:
-        return await _detail(request, operator, name, status=error.status, error=str(error))
+        return await show_flag(request, operator, name, status=error.status, error=str(error))
     return back_to(form, name, flag.revision if flag else None)
 
 
@@ -129,11 +129,11 @@ async def decide(request: Request, operator: Operator, name: Name, number: Revis
                 return back_to(form, name, (await approval.approve(connection, number)).revision)
             await approval.reject(connection, number)
     except OpsbookError as error:
-        return await _detail(request, operator, name, status=error.status, error=str(error))
+        return await show_flag(request, operator, name, status=error.status, error=str(error))
     return back_to(form, name, None)
 
 
-async def _detail(
+async def show_flag(
     request: Request,
     viewer: Identity,
     name: str,
@@ -142,6 +142,7 @@ async def _detail(
     status: int = 200,
     error: str | None = None,
 ) -> HTMLResponse:
+    """The page of a flag, with what was just changed, or why nothing was."""
     async with runtime_of(request).pool.connection() as connection:
         revisions = await store.history(connection, name, limit=_REVISIONS)
         flag = await _flag_or_none(connection, name)
