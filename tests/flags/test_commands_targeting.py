@@ -189,3 +189,16 @@ def test_a_diff_tells_rule_by_rule(call: Call, database: psycopg.Connection) -> 
         {"field": "rollout_percentage", "before": "100", "after": "25"},
     ]
     assert call("diff", "compared", "--to", "1", "--from", "1").code == 3
+
+
+def test_a_segment_changed_in_between_is_not_overwritten(call: Call) -> None:
+    pro = ("--if", "plan in pro", "--yes")
+    seen = str(call("segment", "set", "raced", *pro, "--revision", "0", "--json").json["revision"])
+    again = call("segment", "set", "raced", *pro, "--revision", "0")
+    assert (again.code, "not new: somebody changed it" in again.err) == (3, True)
+    call("segment", "set", "raced", "--if", "plan in team", "--yes")
+    late = call("segment", "set", "raced", *pro, "--revision", seen)
+    assert (late.code, f"not at revision {seen}" in " ".join(late.err.split())) == (3, True)
+    assert call("segment", "delete", "raced", "--yes", "--revision", seen).code == 3
+    assert call("segment", "show", "raced", "--json").json["constraints"][0]["values"] == ["team"]
+    assert call("segment", "delete", "raced", "--yes").code == 0

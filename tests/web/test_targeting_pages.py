@@ -170,6 +170,21 @@ def test_a_segment_is_made_used_and_not_lost(operator: Person, api: httpx.Client
     assert "/ops/flags/-/segments/staff" not in operator.get("/ops/flags/-/segments").text
 
 
+def test_a_segment_changed_in_between_is_not_overwritten(operator: Person, api: httpx.Client) -> None:
+    condition: dict[str, Any] = {"field": "plan", "sense": "is", "operator": "in", "values": "pro", "case": "exact"}
+    operator.submit("/ops/flags/-/new-segment", name="raced", **condition)
+    found = re.search(r'name="revision" value="(\d+)"', operator.get("/ops/flags/-/segments/raced").text)
+    assert found is not None
+    team = {"constraints": [{"field": "plan", "operator": "in", "values": ["team"]}]}
+    api.put("/api/admin/flag-segments/raced", json=team)
+    for do in ("save", "more", "delete"):
+        answer = operator.submit("/ops/flags/-/segments/raced", **condition, revision=found[1], do=do)
+        assert f'name="revision" value="{found[1]}"' in answer.text
+        assert (answer.status_code == 409) == (do != "more"), text_of(answer)
+    assert "somebody changed it in between" in text_of(answer)
+    assert api.get("/api/admin/flag-segments/raced").json()["constraints"] == team["constraints"]
+
+
 def test_variants_and_their_type_change_together(operator: Person, api: httpx.Client) -> None:
     api.post(FLAGS, json={"name": "coloured"})
     rows: dict[str, Any] = {

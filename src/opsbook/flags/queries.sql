@@ -103,6 +103,10 @@ select s.*, array(
 from opsbook.flag_segments s
 order by s.name
 
+-- name: segment_revision
+-- A segment's present revision, held until the transaction ends.
+select revision from opsbook.flag_segments where name = %(name)s for update
+
 -- name: put_segment
 -- A segment as given, new or changed.
 insert into opsbook.flag_segments as held (name, description, constraints)

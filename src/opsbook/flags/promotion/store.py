@@ -10,7 +10,7 @@ import psycopg
 
 from opsbook.core.access.identity import Identity
 from opsbook.core.audit import acting, record
-from opsbook.core.errors import Conflict, Invalid
+from opsbook.core.errors import Invalid
 from opsbook.core.postgres.connect import Connection, connect
 from opsbook.core.queries import load_queries
 from opsbook.flags import segment_store
@@ -74,10 +74,13 @@ async def _put_flag(connection: Connection, step: Step) -> None:
 
 
 async def _put_segment(connection: Connection, step: Step) -> None:
-    row = await (await connection.execute(_QUERIES["segment_revision"], {"name": step.name})).fetchone()
-    if (row["revision"] if row else None) != step.held_revision:
-        raise Conflict(f"segment {step.name!r} was changed in between; look at it again and retry")
-    await segment_store.put_segment(connection, step.name, step.fields["constraints"], step.fields["description"])
+    await segment_store.put_segment(
+        connection,
+        step.name,
+        step.fields["constraints"],
+        step.fields["description"],
+        expected_revision=segment_store.NOT_THERE if step.held_revision is None else step.held_revision,
+    )
 
 
 async def _environment(connection: Connection) -> tuple[Environment, str]:
