@@ -167,6 +167,7 @@ def test_confirming_needs_a_token_and_sense(anonymous: httpx.Client, api: httpx.
         {"name": "\x1b[2J"},
         {"name": ""},
         {"revision": -1},
+        {"revision": False},
     ):
         assert api.post("/api/flags/confirmations", json=good | wrong).status_code == 422
 

@@ -22,6 +22,16 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 """A time with its offset, written out (RFC 3339)."""
 
 
+def _no_truth_value(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("give a number, not true or false")  # pydantic would take them for 1 and 0
+    return value
+
+
+Number = Annotated[int, BeforeValidator(_no_truth_value)]
+"""A whole number, which JSON may also write as 1.0."""
+
+
 def parse_number(text: str) -> int | None:
     """The number of a record or a revision; None for no text.
 

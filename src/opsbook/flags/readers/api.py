@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from opsbook.core.access import Identity, Role
 from opsbook.core.http.dependencies import Running
+from opsbook.core.http.fields import Number
 from opsbook.core.http.identity import requires
 from opsbook.core.http.problems import problems
 from opsbook.flags.fields import MOST_REVISION
@@ -28,13 +29,13 @@ Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
 class ConfirmationInput(BaseModel):
     """A process that follows the stream serves a revision, or is still there."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore")  # a newer kit may say more
 
     id: UUID = Field(description="The process's own, made when it started to follow.")
     host: Text
-    pid: int = Field(ge=1, le=2**31 - 1)
+    pid: Number = Field(ge=1, le=2**31 - 1)
     name: Text = Field(description="The program that it is.")
-    revision: int = Field(ge=0, le=MOST_REVISION)
+    revision: Number = Field(ge=0, le=MOST_REVISION)
 
 
 class ReaderOutput(BaseModel):
