@@ -9,7 +9,6 @@ was killed, the connection dropped), so the newest revisions are also read every
 from __future__ import annotations
 
 import os
-import random
 import re
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import TypeAlias
 import psycopg
 from psycopg.rows import TupleRow
 
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.core.postgres.connect import guarded, parameters
 
@@ -99,7 +99,7 @@ class Bus:
                 log.exception("bus_failed")
             attempt += 1
             # Full jitter, so that fifty workers do not all return to a restarted server at once.
-            self._stop.wait(random.uniform(0.05, min(_LONGEST_BACKOFF_SECONDS, 0.1 * 2**attempt)))  # noqa: S311
+            self._stop.wait(jitter(0.05, min(_LONGEST_BACKOFF_SECONDS, 0.1 * 2**attempt)))
 
     def _listen(self, connection: SyncConnection) -> None:
         connection.execute("listen opsbook")

@@ -5,10 +5,11 @@ Source: open-feature/protocol, architecture decision 8; of the format, WHATWG HT
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+
+from opsbook.core.jitter import jitter
 
 _CHECK_SECONDS = 10.0
 _SOONEST_RETURN_MILLISECONDS = 500
@@ -24,7 +25,7 @@ async def follow(
     reader that holds no revision asked just before it came, and a change may lie in between.
     """
     # Each its own moment: the readers of a restarted server must not all return in the same one.
-    pause = random.randint(_SOONEST_RETURN_MILLISECONDS, _LATEST_RETURN_MILLISECONDS)  # noqa: S311
+    pause = jitter(_SOONEST_RETURN_MILLISECONDS, _LATEST_RETURN_MILLISECONDS)
     yield b"retry: %d\n\n" % pause
     check_at = time.monotonic() + _CHECK_SECONDS
     async with aclosing(revisions):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import random
 import socket
 import ssl
 import threading
@@ -18,6 +17,7 @@ from contextlib import closing, suppress
 import msgspec
 
 from opsbook.core.errors import Invalid
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.flags.exposures.counting import Counts
 from opsbook.flags.model import flag_decoded
@@ -113,7 +113,7 @@ class HttpSource(Source):
                 # A thread that ended would leave the process with yesterday's flags.
                 log.exception("flag_stream_failed")
             # Full jitter: a restarted server must not meet all its clients in the same instant.
-            self._stop.wait(random.uniform(0, self._backoff))  # noqa: S311
+            self._stop.wait(jitter(0, self._backoff))
             self._backoff = min(_LONGEST_BACKOFF_SECONDS, self._backoff * 2)
 
     def _deliveries(self, held: int | None) -> Iterator[tuple[str, Delivery]]:
