@@ -168,7 +168,7 @@ def test_a_flag_changed_in_between_is_not_overwritten(
 ) -> None:
     create(database, "raced")
     monkeypatch.setattr(
-        "opsbook.flags.commands.shared.confirm",
+        "opsbook.core.console.confirm",
         lambda *_, **__: database.execute("update feature_flags set owner = 'faster' where name = 'raced'"),
     )
     refused = call("rule", "add", "raced", "--if", "plan in pro", "--yes")
