@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import httpx
 import psycopg
@@ -127,6 +128,30 @@ def test_a_request_for_what_has_changed_since_is_not_approved(
     assert shell("reject", str(number), "--yes").code == 0
     assert shell("requests", "moved", "--json").json == []
     assert shell("requests", "moved", "--decided", "--json").json[0]["status"] == "rejected"
+
+
+def test_a_request_that_nobody_decides_on_expires(
+    api: httpx.Client, operator: Person, shell: Callable[..., Typed], database: psycopg.Connection
+) -> None:
+    create(database, "forgotten", requires_approval=True)
+    change(api, "forgotten", rollout_percentage=4)
+    (waiting,) = shell("requests", "forgotten", "--json").json
+    week = datetime.fromisoformat(waiting["expires_at"]) - datetime.fromisoformat(waiting["made_at"])
+    assert week == timedelta(days=7)
+    assert "expires in 6 d" in text_of(operator.get("/ops/flags/forgotten"))
+    shell("reject", str(waiting["id"]), "--yes")
+    number = ask_by_sql(database, "forgotten", "1 microsecond")
+    assert shell("requests", "forgotten", "--json").json == []
+    assert "Waiting for a second person" not in text_of(operator.get("/ops/flags/forgotten"))
+    assert shell("requests", "forgotten", "--decided", "--json").json[0]["status"] == "expired"
+    late = shell("approve", str(number), "--yes")
+    assert (late.code, "expired" in late.err, "asked for anew" in " ".join(late.err.split())) == (3, True, True)
+    with pytest.raises(psycopg.errors.CheckViolation, match="have it asked for anew"):
+        database.execute(APPROVING.format(name="somebody", kind="cli", number=number).encode())
+    assert change(api, "forgotten", rollout_percentage=5).status_code == 202, "asked for anew, as a request of its own"
+    assert shell("requests", "forgotten", "--json").json[0]["id"] > number
+    with pytest.raises(psycopg.errors.CheckViolation, match="90 days"):
+        ask_by_sql(database, "forgotten", "91 days")
 
 
 def test_one_may_take_back_what_one_asked_for(
@@ -263,11 +288,11 @@ APPROVING = """
 PLAN = {"field": "plan", "operator": "in", "values": ["pro"]}
 
 
-def ask_by_sql(database: psycopg.Connection, flag: str) -> int:
+def ask_by_sql(database: psycopg.Connection, flag: str, lasting: str = "7 days") -> int:
     row = database.execute(
-        "insert into flag_change_requests (flag, fields, base_revision, made_by, made_by_kind)"
-        " values (%s, %s, 1, '', '') returning id",
-        [flag, Jsonb({"rollout_percentage": 5})],
+        "insert into flag_change_requests (flag, fields, base_revision, expires_at, made_by, made_by_kind)"
+        " values (%s, %s, 1, now() + %s::interval, '', '') returning id",
+        [flag, Jsonb({"rollout_percentage": 5}), lasting],
     ).fetchone()
     assert row is not None
     return int(row[0])
