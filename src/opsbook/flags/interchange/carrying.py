@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from opsbook.core.errors import Invalid
+from opsbook.core.errors import Conflict, Invalid
 from opsbook.core.postgres.connect import Connection
 from opsbook.flags import segment_store, store
 from opsbook.flags.approval.needed import ApprovalNeeded
@@ -26,7 +26,25 @@ _ALWAYS: Final = ("enabled", "rollout_percentage", "value_type", "rules", "varia
 _WHERE_SAID: Final = ("description", "owner", "tags", "expires_at", "off_when_expired", "archived_at")
 _MOST_NAMED: Final = 5
 _NAMED_BY_GUARDED: Final = "the segment is as it was: a flag that asks for a second person names it"
-_NEEDS_APPROVAL: Final = "is as it was: changing it needs a second person; change it by itself and have that approved"
+_NEEDS_APPROVAL: Final = "is as it was: changing it needs a second person, who is asked where `--ask` says so"
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A change that was left undone, since it needs a second person."""
+
+    flag: str
+    fields: Mapping[str, Any]
+    revision: int
+    """The flag's, at which the change is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """What an import goes by: the revisions of what it names, 0 of what is not there."""
+
+    flags: Mapping[str, int]
+    segments: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +58,35 @@ class Carried:
     segments: Sequence[str]
     """Those that are created or changed."""
     left_behind: Sequence[LeftBehind]
+    guarded: Sequence[Guarded]
+    """Of what is left behind, the changes that a second person may approve."""
+    found: Revisions
 
 
-async def carry_over(connection: Connection, bundle: Bundle) -> Carried:
+async def carry_over(connection: Connection, bundle: Bundle, seen: Revisions | None = None) -> Carried:
     """Create and change what a bundle says; flags and segments that it does not name stay as they are.
 
     A kill switch is never taken back: what is killed here stays so, whatever a file remembers. What
-    needs a second person here is left behind.
+    needs a second person here is left behind. With `seen`, what a plan found is what must be there still.
 
     Raises:
         Invalid: Flags need each other in a circle.
+        Conflict: A flag or segment was changed since the plan.
     """
     # From here on nobody else writes: what is compared with is what is changed.
     await store.take_turn(connection)
     held = {flag.name: flag for flag in await store.list_flags(connection, archived=True)}
     known_segments = {row["name"]: row for row in await segment_store.list_segments(connection)}
+    found = _found(bundle, held, known_segments)
+    if seen is not None:
+        _require_same(seen, found)
     fitted = _Fitting(bundle, held.keys(), known_segments.keys()).fitted()
     left = list(fitted.left_behind)
     segments = await _carry_segments(connection, fitted.segments, known_segments, left)
     created: list[str] = []
     changed: dict[str, Sequence[str]] = {}
     unchanged: list[str] = []
+    guarded: list[Guarded] = []
     for flag in _parents_first(fitted.flags):
         before = held.get(flag.name)
         if before is None:
@@ -72,7 +98,23 @@ async def carry_over(connection: Connection, bundle: Bundle) -> Carried:
             changed[flag.name] = [*difference]
         else:
             left.append(LeftBehind(flag.name, _NEEDS_APPROVAL))
-    return Carried(created, changed, unchanged, segments, left)
+            guarded.append(Guarded(flag.name, difference, before.revision))
+    return Carried(created, changed, unchanged, segments, left, guarded, found)
+
+
+def _found(bundle: Bundle, flags: Mapping[str, Flag], segments: Mapping[str, Mapping[str, Any]]) -> Revisions:
+    return Revisions(
+        {flag.name: flags[flag.name].revision if flag.name in flags else 0 for flag in bundle.flags},
+        {each.name: segments[each.name]["revision"] if each.name in segments else 0 for each in bundle.segments},
+    )
+
+
+def _require_same(seen: Revisions, found: Revisions) -> None:
+    for kind, before, now in (("flag", seen.flags, found.flags), ("segment", seen.segments, found.segments)):
+        changed = sorted(name for name in now if now[name] != before.get(name, 0))
+        if changed:
+            names = ", ".join(repr(name) for name in changed[:_MOST_NAMED])
+            raise Conflict(f"somebody changed {kind} {names} since the plan was shown; import again to see the new one")
 
 
 async def _carry_segments(
