@@ -16,7 +16,7 @@ from opsbook.flags.approval.store import acting_or_asking
 
 T = TypeVar("T")
 
-AskOption = Annotated[bool, typer.Option("--ask", help="Ask a second person for what is left behind without one.")]
+AskOption = Annotated[bool, typer.Option("--ask", help="Ask a second person for what needs one and is left behind.")]
 
 
 def act_or_ask(reason: str | None, work: Work[T]) -> T:
