@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import json
 import socket
@@ -18,10 +19,18 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from opsbook.core.http import server_sent
 from opsbook.core.settings import Settings
-from opsbook.flags import service
+from opsbook.flags import Flags
+from opsbook.flags.model import Flag
+from opsbook.flags.ofrep.stream import changes
+from opsbook.flags.service import FlagStream
+from opsbook.flags.snapshot import Snapshot
+from opsbook.flags.unleash.features import FeatureWriter
+from opsbook.flags.unleash.stream import states
 from tests.conftest import ADMIN_TOKEN
 from tests.flags.helpers import create, set_enabled
+from tests.flags.sources import Scripted
 from tests.serving import serving
 
 CLIENTS = 50
@@ -123,8 +132,29 @@ async def test_fifty_clients_hear_and_one_that_never_reads_holds_up_none(
             await asyncio.gather(*(read_until(reader, b'"loud":{"name":"loud","enabled":false') for reader in readers))
 
 
+@pytest.mark.anyio
+async def test_who_reads_seldom_is_told_the_newest_state_and_none_between_is_kept() -> None:
+    flags = Flags(Scripted())
+    flags.receive(Snapshot.of(1, [Flag(name="busy")]))
+    stream, writer = FlagStream(flags), FeatureWriter()
+    readers = (
+        stream.events(None),
+        changes(stream.snapshots(), held_revision=1),
+        states(stream.snapshots(), lambda: writer.features(flags.snapshot, "")),
+    )
+    for reader in readers:
+        await anext(reader)
+    for revision in range(2, 1001):
+        flags.receive(Snapshot.of(revision, [Flag(name="busy", revision=revision)]))
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Snapshot) and 1 < each.revision < 1000]
+    for reader in readers:
+        assert b"\nid: 1000\n" in (await anext(reader) or b"")
+        await reader.aclose()
+
+
 def test_a_revoked_token_reads_on_no_longer(server: str, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "_HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(server_sent, "HEARTBEAT_SECONDS", 0.05)
     made = api.post("/api/admin/tokens", json={"name": "follower", "role": "viewer"}).json()
     with reading(server, made["token"]) as reader:
         reader.next()

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import StreamingResponse
 
 from opsbook.core.access import Identity, Role
 from opsbook.core.http.dependencies import Running
 from opsbook.core.http.identity import bearer_identity, requires, still_known
 from opsbook.core.http.problems import problems
+from opsbook.core.http.server_sent import event_stream
 from opsbook.flags import store
 from opsbook.flags.approval.store import acting_or_asking
 from opsbook.flags.fields import MOST_REVISION, FlagFields, FlagInput, Reason
@@ -157,8 +157,8 @@ async def stream(
     request: Request, runtime: Running, _: Reads, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
     held = int(last_event_id) if last_event_id and re.fullmatch(r"\d{1,18}", last_event_id) else None
-    events = runtime.get(FlagStream).events(held, partial(still_known, partial(bearer_identity, request)))
-    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    is_known = partial(still_known, partial(bearer_identity, request))
+    return event_stream(runtime.get(FlagStream).events(held), is_known)
 
 
 def _output(flag: Flag) -> FlagOutput:
