@@ -128,12 +128,19 @@ def test_a_deletion_is_a_revision_too(database: psycopg.Connection) -> None:
         "update feature_flags set expires_at = '20000-01-01' where name = 'strict'",
         "update feature_flags set archived_at = '0044-03-15 BC' where name = 'strict'",
         f"update feature_flags set rules = '{HUGE_NUMBER}' where name = 'strict'",
+        "update feature_flags set rules = (select jsonb_agg('{}'::jsonb) from generate_series(1, 10000))",
         f"update feature_flags set value_type = 'object', variants = {DEEP_VALUE} where name = 'strict'",
         f"update feature_flags set value_type = 'number', variants = '{HUGE_VALUE}' where name = 'strict'",
         "insert into feature_flags (name) values (U&'a\\0085b')",
         "insert into feature_flags (name) values (U&'a\\2003b')",
         "insert into feature_flags (name) values ('a/b')",
         "insert into feature_flags (name) values ('a b')",
+        "insert into feature_flags (name) values (U&'check\\200Bout')",  # a blank of no width
+        "insert into feature_flags (name) values (U&'check\\202Eout')",  # from right to left
+        "insert into feature_flags (name) values (U&'check\\+0E0041out')",  # a tag
+        "insert into feature_flags (name) values (U&'cafe\\0301')",  # an accent apart from its letter
+        "insert into feature_flags (name) values (U&'\\0440\\0430ypal')",  # Cyrillic letters in a Latin word
+        "insert into flag_segments (name) values (U&'pay\\0440al')",
         "insert into feature_flags (name) values ('')",
         "insert into feature_flags (name) values (E'a\\nb')",
         "insert into feature_flags (name) values (repeat('x', 10000))",
@@ -154,6 +161,12 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(
     assert typed.returncode == 3, typed.stdout
     assert "ERROR:" in typed.stderr
     assert (newest(database), count_of_audit(database)) == (before, records)
+
+
+@pytest.mark.parametrize("name", ["новый-checkout", "запуск", "発売", "größe", "λ-calculus", "🚀", "a:b~c_d.e"])
+def test_a_name_may_be_of_any_script(api: httpx.Client, database: psycopg.Connection, name: str) -> None:
+    create(database, name)
+    assert api.get(f"/api/admin/feature-flags/{name}").json()["name"] == name
 
 
 def test_a_statement_with_one_bad_row_changes_none(ops_url: str, database: psycopg.Connection) -> None:

@@ -16,8 +16,11 @@ create table feature_flags (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     archived_at timestamptz,
-    constraint "a flag's name has 1 to 200 letters, digits or . _ : ~ -"
-        check (name ~ '^[A-Za-z0-9][A-Za-z0-9._:~-]{0,199}$'),
+    -- Any script's letters and symbols, for names from elsewhere; no control characters, no blanks (Unicode's White_Space;
+    -- spelt out, since [:space:] is the locale's) and nothing that breaks a path, as NAME_PATTERN has it.
+    constraint "a flag's name has 1 to 200 characters, no blanks and no / ? # %"
+        check (name ~ '^[^\u0001-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000/?#%\\]{1,200}$'
+            and name !~ '^\.'),
     constraint "rollout_percentage is between 0 and 100"
         check (rollout_percentage between 0 and 100),
     -- numeric(5, 2) would round 100.004 to 100 instead of refusing it.

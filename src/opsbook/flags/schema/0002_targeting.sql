@@ -6,15 +6,9 @@ alter table feature_flags
     add column off_when_expired boolean not null default false;
 comment on column feature_flags.off_when_expired is 'Whether expires_at turns the flag off; otherwise it only reminds.';
 
--- Any script's letters and symbols, for names from elsewhere; no control characters, no blanks (Unicode's
--- White_Space; spelt out, since [:space:] is the locale's) and nothing that breaks a path, as NAME_PATTERN has it.
-alter table feature_flags drop constraint "a flag's name has 1 to 200 letters, digits or . _ : ~ -";
-alter table feature_flags add constraint "a flag's name has 1 to 200 characters, no blanks and no / ? # %"
-    check (name ~ '^[^\u0001-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000/?#%\\]{1,200}$'
-        and name !~ '^\.' and name is nfc normalized);
-
 create table flag_segments (
     name text primary key
+        constraint "a segment's name has 1 to 200 characters, no blanks, no / ? # %"
         check (name ~ '^[^\u0001-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000/?#%\\]{1,200}$'
             and name !~ '^\.'),
     description text not null default '' check (length(description) <= 2000),
@@ -270,6 +264,25 @@ begin
     if needed > 200 then
         perform refuse_targeting(format('%L needs %s flags with those that its prerequisites need: 200 at most',
             of_flag, needed));
+    end if;
+end
+$$;
+
+-- A name may not look like another's: by another normal form, by what cannot be seen (Default_Ignorable_Code_Point), or by
+-- a word that borrows letters (Unicode Technical Standard 39, 5.1): in раypal the first two are Cyrillic.
+create function check_name(given text) returns void
+language plpgsql immutable set search_path = opsbook, pg_temp as $$
+begin
+    if given is not nfc normalized then
+        perform refuse_targeting(format('the name %s is not in Unicode''s normal form C', given));
+    end if;
+    if given ~ ('[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164'
+        '\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]')
+    then
+        perform refuse_targeting(format('the name %s has characters that cannot be seen', given));
+    end if;
+    if given ~ '[A-Za-z][\u0400-\u052f]|[\u0400-\u052f][A-Za-z]' then
+        perform refuse_targeting(format('the name %s mixes Latin and Cyrillic letters in one word', given));
     end if;
 end
 $$;

@@ -48,6 +48,9 @@ begin
     end if;
 
     -- 4. It makes sense by itself.
+    if tg_op = 'INSERT' then
+        perform check_name(new.name);
+    end if;
     if is_flag then
         perform check_flag(old, new);
     else
