@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
@@ -15,16 +14,14 @@ from opsbook.core.errors import Conflict, Invalid
 from opsbook.core.postgres.connect import Connection
 from opsbook.flags import segment_store, store
 from opsbook.flags.approval.needed import ApprovalNeeded
+from opsbook.flags.interchange.fitting import MOST_NAMED, fitted
 from opsbook.flags.interchange.interface import Bundle, LeftBehind
-from opsbook.flags.model import NAME_PATTERN, Flag
-from opsbook.flags.targeting.context import as_text
-from opsbook.flags.targeting.model import Constraint, Rule, Segment
-from opsbook.flags.targeting.operators import OPERATORS, BadValue
+from opsbook.flags.model import Flag
+from opsbook.flags.targeting.model import Constraint, Segment
 
 _ALWAYS: Final = ("enabled", "rollout_percentage", "value_type", "rules", "variants", "prerequisites")
 """What every format says of a flag; the rest is taken where it was said."""
 _WHERE_SAID: Final = ("description", "owner", "tags", "expires_at", "off_when_expired", "archived_at")
-_MOST_NAMED: Final = 5
 _NAMED_BY_GUARDED: Final = "the segment is as it was: a flag that asks for a second person names it"
 _NEEDS_APPROVAL: Final = "is as it was: changing it needs a second person, who is asked where `--ask` says so"
 
@@ -80,14 +77,14 @@ async def carry_over(connection: Connection, bundle: Bundle, seen: Revisions | N
     found = _found(bundle, held, known_segments)
     if seen is not None:
         _require_same(seen, found)
-    fitted = _Fitting(bundle, held.keys(), known_segments.keys()).fitted()
-    left = list(fitted.left_behind)
-    segments = await _carry_segments(connection, fitted.segments, known_segments, left)
+    fitting = fitted(bundle, held.keys(), known_segments.keys())
+    left = list(fitting.left_behind)
+    segments = await _carry_segments(connection, fitting.segments, known_segments, left)
     created: list[str] = []
     changed: dict[str, Sequence[str]] = {}
     unchanged: list[str] = []
     guarded: list[Guarded] = []
-    for flag in _parents_first(fitted.flags):
+    for flag in _parents_first(fitting.flags):
         before = held.get(flag.name)
         if before is None:
             await store.create_flag(connection, flag.name, {**_fields(flag), "kill_switch": flag.kill_switch})
@@ -113,7 +110,7 @@ def _require_same(seen: Revisions, found: Revisions) -> None:
     for kind, before, now in (("flag", seen.flags, found.flags), ("segment", seen.segments, found.segments)):
         changed = sorted(name for name in now if now[name] != before.get(name, 0))
         if changed:
-            names = ", ".join(repr(name) for name in changed[:_MOST_NAMED])
+            names = ", ".join(repr(name) for name in changed[:MOST_NAMED])
             raise Conflict(f"somebody changed {kind} {names} since the plan was shown; import again to see the new one")
 
 
@@ -148,73 +145,6 @@ async def _made(connection: Connection, change: Awaitable[object]) -> bool:
             raise
         return False
     return True
-
-
-class _Fitting:
-    """Leaves behind what the database would refuse, so that one odd flag does not hold up a thousand."""
-
-    def __init__(self, bundle: Bundle, flags: Collection[str], segments: Collection[str]) -> None:
-        self._bundle = bundle
-        self._left = list(bundle.left_behind)
-        self._flags = {*flags, *(flag.name for flag in bundle.flags if _is_name(flag.name))}
-        self._segments = set(segments)
-
-    def fitted(self) -> Bundle:
-        segments = [each for each in self._bundle.segments if self._accepts_segment(each)]
-        self._segments |= {each.name for each in segments}
-        flags = {flag.name: self._flag(flag) for flag in self._bundle.flags if self._accepts(flag)}
-        return Bundle([*flags.values()], segments, self._left)
-
-    def _accepts(self, flag: Flag) -> bool:
-        if not _is_name(flag.name):
-            self._leave(flag.name, "cannot be called that here; the flag is left out")
-            return False
-        return True
-
-    def _accepts_segment(self, segment: Segment) -> bool:
-        reason = "cannot be called that here" if not _is_name(segment.name) else _refusal(segment.constraints)
-        if reason:
-            self._leave(segment.name, f"the segment is left out: {reason}")
-        return not reason
-
-    def _flag(self, flag: Flag) -> Flag:
-        rules = [rule for rule in flag.rules if self._accepts_rule(flag, rule)]
-        missing = [each.flag for each in flag.prerequisites if each.flag not in self._flags]
-        if missing:
-            self._leave(flag.name, f"is off: it needs {', '.join(missing[:_MOST_NAMED])}, which does not exist")
-        return msgspec.structs.replace(
-            flag,
-            rules=rules,
-            enabled=flag.enabled and not missing,
-            prerequisites=[each for each in flag.prerequisites if each.flag in self._flags],
-        )
-
-    def _accepts_rule(self, flag: Flag, rule: Rule) -> bool:
-        missing = [name for name in rule.segments if name not in self._segments]
-        reason = f"there is no segment {missing[0]!r}" if missing else _refusal(rule.constraints)
-        if reason:
-            self._leave(flag.name, f"{f'rule {rule.name!r}' if rule.name else 'a rule'} is left out: {reason}")
-        return not reason
-
-    def _leave(self, flag: str, what: str) -> None:
-        self._left.append(LeftBehind(flag, what))
-
-
-def _is_name(name: str) -> bool:
-    return re.match(NAME_PATTERN, name) is not None
-
-
-def _refusal(constraints: Iterable[Constraint]) -> str | None:
-    """Why one of the constraints cannot be; None where all can."""
-    for constraint in constraints:
-        try:
-            values = [text for value in constraint.values if (text := as_text(value)) is not None]
-            OPERATORS[constraint.operator](values, constraint.case_insensitive)
-        except KeyError:
-            return f"there is no operator {constraint.operator!r}"
-        except BadValue as bad:
-            return f"{constraint.operator} {bad}"
-    return None
 
 
 def _parents_first(flags: Sequence[Flag]) -> Iterable[Flag]:
