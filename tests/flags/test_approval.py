@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from opsbook.flags.approval.shell import wants_to_ask
 from tests.command_line import Typed, opsbook
 from tests.core.conftest import superuser
 from tests.flags.helpers import create, psql
@@ -139,6 +140,7 @@ def test_a_request_that_nobody_decides_on_expires(
     week = datetime.fromisoformat(waiting["expires_at"]) - datetime.fromisoformat(waiting["made_at"])
     assert week == timedelta(days=7)
     assert "expires in 6 d" in text_of(operator.get("/ops/flags/forgotten"))
+    assert "forgotten waits for a second person" in text_of(operator.get("/ops"))
     shell("reject", str(waiting["id"]), "--yes")
     number = ask_by_sql(database, "forgotten", "1 microsecond")
     assert shell("requests", "forgotten", "--json").json == []
@@ -152,6 +154,18 @@ def test_a_request_that_nobody_decides_on_expires(
     assert shell("requests", "forgotten", "--json").json[0]["id"] > number
     with pytest.raises(psycopg.errors.CheckViolation, match="90 days"):
         ask_by_sql(database, "forgotten", "91 days")
+
+
+@pytest.mark.parametrize(("ask", "yes", "asked"), [(False, False, True), (True, False, False), (False, True, False)])
+def test_asking_for_what_is_left_behind_is_offered_at_the_keyboard(
+    monkeypatch: pytest.MonkeyPatch, ask: bool, yes: bool, asked: bool
+) -> None:
+    questions: list[str] = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.confirm", lambda question: bool(questions.append(question)) or True)
+    assert wants_to_ask(["one", "two"], ask=ask, yes=yes) is (ask or asked)
+    assert questions == (["Ask a second person for the changes of one, two?"] if asked else [])
+    assert not wants_to_ask([], ask=True, yes=False), "there is nothing to ask for"
 
 
 def test_one_may_take_back_what_one_asked_for(

@@ -12,6 +12,7 @@ from opsbook.core.errors import OpsbookError
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.runtime import runtime_of
 from opsbook.flags import store
+from opsbook.flags.approval import store as approval
 from opsbook.flags.form import read_new
 from opsbook.flags.model import Flag
 from opsbook.flags.page_parts import LIST, Checked, Operator, Viewer, page_of, pulling, texts_of
@@ -47,6 +48,21 @@ async def killed_flags(connection: Connection) -> Sequence[Concern]:
         Concern(f"{flag.name} is killed", _why(flag), page_of(flag.name), "warn", flag.updated_at)
         for flag in await store.list_flags(connection)
         if flag.kill_switch
+    ]
+
+
+@worries
+async def waiting_requests(connection: Connection) -> Sequence[Concern]:
+    """A change that waits for a second person, until it is decided on or expires."""
+    return [
+        Concern(
+            f"{each['flag']} waits for a second person",
+            f"Request {each['id']} of {each['made_by']}, until {each['expires_at']:%Y-%m-%d %H:%M} UTC.",
+            f"{page_of(each['flag'])}#requests",
+            "warn",
+            each["made_at"],
+        )
+        for each in await approval.list_requests(connection)
     ]
 
 
