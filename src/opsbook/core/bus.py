@@ -29,8 +29,11 @@ Subscriber: TypeAlias = Callable[[SyncConnection, int], None]
 Called again with the same one, each second, while any of the topic's subscribers fails.
 """
 
-Attendant: TypeAlias = Callable[[SyncConnection, bool], None]
-"""Called in the bus's thread with its connection, and whether the bus is about to stop; must not raise, nor wait."""
+Attendant: TypeAlias = Callable[[SyncConnection, bool], float]
+"""Called in the bus's thread with its connection, and whether the bus is about to stop; must not raise, nor wait.
+
+Gives the seconds after which it is to be called again, at the latest.
+"""
 
 NEW_CONNECTION = 0
 """The revision with which a subscriber is called when a connection begins, before any is known."""
@@ -110,8 +113,8 @@ class Bus:
         while not self._stop.is_set():
             if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
                 self._check_revisions(connection)
-            self._give_time(connection)
-            left = max(0.0, self._checked_at + _CHECK_SECONDS - time.monotonic())
+            wanted = self._give_time(connection)
+            left = max(0.0, min(wanted, self._checked_at + _CHECK_SECONDS - time.monotonic()))
             # As a list: the generator holds the connection's lock, which a subscriber's query needs.
             for notification in list(connection.notifies(timeout=left, stop_after=1)):
                 # Whoever may connect may notify: what is not of our form is none of ours.
@@ -119,9 +122,8 @@ class Bus:
                     self._hear(connection, heard[1], int(heard[2]))
         self._give_time(connection, stopping=True)
 
-    def _give_time(self, connection: SyncConnection, *, stopping: bool = False) -> None:
-        for attendant in tuple(self._attendants):
-            attendant(connection, stopping)
+    def _give_time(self, connection: SyncConnection, *, stopping: bool = False) -> float:
+        return min((attendant(connection, stopping) for attendant in tuple(self._attendants)), default=_CHECK_SECONDS)
 
     def _check_revisions(self, connection: SyncConnection) -> None:
         rows = connection.execute("select topic, revision from opsbook.revisions").fetchall()

@@ -36,6 +36,7 @@ class ConfirmationInput(BaseModel):
     pid: Number = Field(ge=1, le=2**31 - 1)
     name: Text = Field(description="The program that it is.")
     revision: Number = Field(ge=0, le=MOST_REVISION)
+    served_ms: float = Field(0, ge=0, le=1e15, description="For how long it has served the revision by now.")
 
 
 class ReaderOutput(BaseModel):
@@ -49,7 +50,9 @@ class ReaderOutput(BaseModel):
     revision: int
     obeys: bool
     confirmed_at: datetime
-    lag_ms: float | None = Field(description="From the commit to the confirmation; null for what it began with.")
+    lag_ms: float | None = Field(
+        description="From the commit until it served the revision; null for what it began with."
+    )
     started_at: datetime
     seen_at: datetime
 

@@ -29,7 +29,7 @@ class Reader:
     """Whether it serves the revision that was asked about, or a later one."""
     confirmed_at: datetime
     lag_ms: float | None
-    """From the commit of its revision to its confirmation; None for the revision that it began with."""
+    """From the commit of its revision until it served it; None for the revision that it began with."""
     started_at: datetime
     seen_at: datetime
 
@@ -53,7 +53,7 @@ class Obedience:
 
     @property
     def slowest_ms(self) -> float | None:
-        """How long it took to the last confirmation of this very revision; None where all have gone on since."""
+        """How long the last took to serve this very revision; None where all have gone on since."""
         lags = [each.lag_ms for each in self.readers if each.revision == self.revision and each.lag_ms is not None]
         return max(lags, default=None)
 

@@ -2,7 +2,7 @@
 
 -- name: confirm
 -- A reader serves a revision, or is still there.
-select opsbook.confirm_flag_revision(%(id)s, %(host)s, %(pid)s, %(name)s, %(kind)s, %(revision)s)
+select opsbook.confirm_flag_revision(%(id)s, %(host)s, %(pid)s, %(name)s, %(kind)s, %(revision)s, %(served_ms)s)
 
 -- name: leave
 -- A reader ends.

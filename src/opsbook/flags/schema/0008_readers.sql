@@ -19,7 +19,7 @@ create unlogged table flag_readers (
 comment on table flag_readers is 'Processes that follow the flags; one that was not seen for 30 s is gone.';
 comment on column flag_readers.revision is 'What it serves.';
 comment on column flag_readers.lag_ms is
-    'From the change''s entry in the history to the confirmation, by this database''s clock, so with the time that confirming takes; null for what a reader began with.';
+    'From the change''s entry in the history to the confirmation, by this database''s clock, less the time for which the reader served it until it confirmed; null for what it began with.';
 
 -- When a revision was made, be it of a flag or of a segment.
 create function flag_revision_changed_at(of_revision bigint) returns timestamptz
@@ -34,7 +34,7 @@ $$;
 -- on the connection by which it confirms it also hears of the next change. The number of readers is bounded, for
 -- whoever may read flags may confirm.
 create function confirm_flag_revision(
-    reader uuid, host text, pid int, name text, kind text, serves bigint
+    reader uuid, host text, pid int, name text, kind text, serves bigint, served_ms double precision
 ) returns void
 language sql set search_path = opsbook, pg_temp set lock_timeout = '50ms' as $$
     insert into flag_readers as held (id, host, pid, name, kind, revision)
@@ -46,7 +46,9 @@ language sql set search_path = opsbook, pg_temp set lock_timeout = '50ms' as $$
         confirmed_at = case when excluded.revision = held.revision then held.confirmed_at else clock_timestamp() end,
         lag_ms = case
             when excluded.revision = held.revision then held.lag_ms
-            else 1000 * extract(epoch from clock_timestamp() - flag_revision_changed_at(excluded.revision))
+            else greatest(
+                0, 1000 * extract(epoch from clock_timestamp() - flag_revision_changed_at(excluded.revision)) - served_ms
+            )
         end
     where held.kind = excluded.kind
 $$;

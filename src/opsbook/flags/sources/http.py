@@ -31,7 +31,6 @@ _SILENCE_SECONDS = 30.0
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 15.0
 _STOP_SECONDS = 2.0
-_LOOK_EVERY_SECONDS = 1.0
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
 
 log = get_logger(__name__)
@@ -131,8 +130,8 @@ class HttpSource(Source):
 
     def _confirm(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            self._confirming.settle(lambda due: self._post("/api/flags/confirmations", msgspec.json.encode(due)))
-            self._served.wait(_LOOK_EVERY_SECONDS)
+            left = self._confirming.settle(lambda due: self._post("/api/flags/confirmations", msgspec.json.encode(due)))
+            self._served.wait(left)
             self._served.clear()
 
     def _post(self, path: str, body: bytes) -> None:

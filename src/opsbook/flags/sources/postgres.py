@@ -66,16 +66,15 @@ class PostgresSource(Source):
         self._bus.forget_thread()
         self._confirming.begin_anew()
 
-    def _confirm(self, connection: SyncConnection, stopping: bool) -> None:
+    def _confirm(self, connection: SyncConnection, stopping: bool) -> float:
         """On the bus's connection: with one more in each of fifty workers, confirming would cost more than obeying."""
-        if not stopping:
-            self._confirming.settle(
-                lambda due: connection.execute(readers.QUERIES["confirm"], readers.parameters_of(due))
-            )
-            return
-        with suppress(psycopg.Error):
-            connection.execute(readers.QUERIES["leave"], {"id": self._confirming.id})
-        self._confirming.begin_anew()
+        if stopping:
+            with suppress(psycopg.Error):
+                connection.execute(readers.QUERIES["leave"], {"id": self._confirming.id})
+            self._confirming.begin_anew()
+        return self._confirming.settle(
+            lambda due: connection.execute(readers.QUERIES["confirm"], readers.parameters_of(due))
+        )
 
 
 class _Follower:
