@@ -156,6 +156,17 @@ def test_a_request_that_nobody_decides_on_expires(
         ask_by_sql(database, "forgotten", "91 days")
 
 
+def test_the_overview_names_a_flag_once_however_many_ask(
+    api: httpx.Client, operator: Person, database: psycopg.Connection
+) -> None:
+    create(database, "popular", requires_approval=True)
+    for share in (4, 5, 6):
+        change(api, "popular", rollout_percentage=share)
+    told = text_of(operator.get("/ops"))
+    assert told.count("popular waits for a second person") == 1
+    assert "3 requests, the first until" in told
+
+
 @pytest.mark.parametrize(("ask", "yes", "asked"), [(False, False, True), (True, False, False), (False, True, False)])
 def test_asking_for_what_is_left_behind_is_offered_at_the_keyboard(
     monkeypatch: pytest.MonkeyPatch, ask: bool, yes: bool, asked: bool

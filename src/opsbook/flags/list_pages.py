@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from psycopg.rows import DictRow
 
 from opsbook.core.access import Role
 from opsbook.core.errors import OpsbookError
@@ -53,17 +55,25 @@ async def killed_flags(connection: Connection) -> Sequence[Concern]:
 
 @worries
 async def waiting_requests(connection: Connection) -> Sequence[Concern]:
-    """A change that waits for a second person, until it is decided on or expires."""
-    return [
-        Concern(
-            f"{each['flag']} waits for a second person",
-            f"Request {each['id']} of {each['made_by']}, until {each['expires_at']:%Y-%m-%d %H:%M} UTC.",
-            f"{page_of(each['flag'])}#requests",
-            "warn",
-            each["made_at"],
-        )
-        for each in await approval.list_requests(connection)
-    ]
+    """Flags of which changes wait for a second person, each once: many requests must not bury other concerns."""
+    of_flag: defaultdict[str, list[DictRow]] = defaultdict(list)
+    for request in await approval.list_requests(connection):
+        of_flag[request["flag"]].append(request)
+    return [_waiting(name, requests) for name, requests in of_flag.items()]
+
+
+def _waiting(name: str, requests: Sequence[DictRow]) -> Concern:
+    first = min(requests, key=lambda request: request["expires_at"])
+    which = (
+        f"Request {first['id']} of {first['made_by']}" if len(requests) == 1 else f"{len(requests)} requests, the first"
+    )
+    return Concern(
+        f"{name} waits for a second person",
+        f"{which} until {first['expires_at']:%Y-%m-%d %H:%M} UTC.",
+        f"{page_of(name)}#requests",
+        "warn",
+        min(request["made_at"] for request in requests),
+    )
 
 
 @router.get("/flags")
