@@ -7,7 +7,9 @@ import re
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.web.person import Person, text_of
 
@@ -43,6 +45,15 @@ def test_a_flag_goes_on_and_off_at_its_dates(operator: Person, api: httpx.Client
     assert "2099-09-01 00:00 UTC" in told
     assert "operator@example.org" in told
     assert "On in" in text_of(operator.get("/ops/flags/sale"))
+
+
+def test_a_step_that_was_written_with_an_offset_is_shown_in_utc(
+    operator: Person, api: httpx.Client, database: psycopg.Connection
+) -> None:
+    api.post(FLAGS, json={"name": "elsewhere"})
+    steps = Jsonb([{"at": "2099-06-01T01:30:00+02:00", "enabled": True}])
+    database.execute("insert into flag_schedules (flag, steps) values ('elsewhere', %s)", [steps])
+    assert "2099-05-31 23:30 UTC" in text_of(operator.get("/ops/flags/elsewhere/schedules"))
 
 
 def test_a_ramp_is_made_as_it_was_previewed(operator: Person, api: httpx.Client) -> None:

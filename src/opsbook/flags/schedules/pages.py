@@ -168,6 +168,6 @@ def _shown(row: DictRow) -> dict[str, Any]:
 
 def _steps(steps: Steps, done: int) -> Sequence[StepShown]:
     return [
-        StepShown(datetime.fromisoformat(step["at"]), effect_in_words(step), place < done)
+        StepShown(datetime.fromisoformat(step["at"]).astimezone(UTC), effect_in_words(step), place < done)
         for place, step in enumerate(steps)
     ]
