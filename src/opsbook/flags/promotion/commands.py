@@ -129,7 +129,10 @@ def _print_done(steps: Sequence[Step], asked: Mapping[str, int], place: str, *, 
         )
     else:
         for name, request in asked.items():
-            out.print(f"asked for {name} in {place}: another person runs `opsbook flags approve {request}` there")
+            out.print(
+                f"asked for {name} in {place}: another person runs `opsbook flags approve {request}` there",
+                markup=False,
+            )
     left = [step for step in steps if step.needs_approval and not (step.kind == "flag" and step.name in asked)]
     if left:
         raise Conflict("; ".join(_left_behind(step, place) for step in left))
