@@ -12,8 +12,10 @@ import httpx
 import psycopg
 import pytest
 
+from opsbook.core.postgres import connect
 from opsbook.core.settings import Settings
 from opsbook.flags import Flags, PostgresSource
+from opsbook.flags.readers.confirming import Confirmation, Confirming
 from opsbook.flags.sources.http import HttpSource
 from tests.command_line import Typed, opsbook
 from tests.conftest import ADMIN_TOKEN
@@ -85,20 +87,37 @@ def test_a_child_is_a_reader_of_its_own(ops_url: str, database: psycopg.Connecti
         flags.close()
 
 
+@pytest.mark.parametrize(
+    ("started_as", "name"),
+    [("/bin/gunicorn", "gunicorn"), ("/lib/uvicorn/__main__.py", "uvicorn"), ("-c", "python"), ("", "python")],
+)
+def test_a_reader_is_named_after_the_program(monkeypatch: pytest.MonkeyPatch, started_as: str, name: str) -> None:
+    monkeypatch.setattr("sys.argv", [started_as])
+    confirming, sent = Confirming("http"), list[Confirmation]()
+    confirming.serve(1)
+    until(lambda: bool(confirming.settle(sent.append) and sent), WITHIN_SECONDS)
+    assert sent[0].name == name
+
+
 def test_who_leaves_is_not_waited_for(ops_url: str, database: psycopg.Connection) -> None:
     with following(PostgresSource(ops_url), database) as its_id:
         pass
     assert its_id not in ids(database)
 
 
-def test_a_locked_table_holds_up_no_reader(ops_url: str, database: psycopg.Connection) -> None:
+def test_a_locked_table_holds_up_no_reader(
+    monkeypatch: pytest.MonkeyPatch, ops_url: str, database: psycopg.Connection
+) -> None:
+    # So that a reader that did wait for the lock would be far too late, however busy the machine.
+    monkeypatch.setattr(connect, "_LOCK_TIMEOUT_MILLISECONDS", 60_000)
+    monkeypatch.setattr(connect, "_STATEMENT_TIMEOUT_MILLISECONDS", 60_000)
     flags = Flags(PostgresSource(ops_url))
     assert flags.wait_until_ready(WITHIN_SECONDS)
     with psycopg.connect(ops_url) as other:
         other.execute("lock table flag_readers in access exclusive mode")
         for _ in range(5):
-            follows(flags, database, FLAG, within=2)
-    until(lambda: (newest(database),) in database.execute("select revision from flag_readers").fetchall(), 15)
+            follows(flags, database, FLAG, within=WITHIN_SECONDS)
+    until(lambda: (newest(database),) in database.execute("select revision from flag_readers").fetchall(), 30)
     flags.close()
 
 
@@ -113,7 +132,7 @@ def test_a_database_without_the_table_is_followed_all_the_same(
         flags = Flags(PostgresSource(url))
         until(lambda: flags.enabled(FLAG), WITHIN_SECONDS)
         for _ in range(3):
-            follows(flags, database, FLAG, within=2)
+            follows(flags, database, FLAG, within=WITHIN_SECONDS)
         flags.close()
 
 

@@ -51,7 +51,8 @@ class ReaderOutput(BaseModel):
     obeys: bool
     confirmed_at: datetime
     lag_ms: float | None = Field(
-        description="From the commit until it served the revision; null for what it began with."
+        description="From the entry in the history, just before the commit, until it served the revision;"
+        " null for what it began with."
     )
     started_at: datetime
     seen_at: datetime

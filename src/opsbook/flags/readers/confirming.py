@@ -71,7 +71,8 @@ class Confirming:
         if serves is None or now < self._due_at():
             return self._left()
         try:
-            served_ms = 1000 * (now - self._served_at)
+            # Another thread may have gone on to a later one just now.
+            served_ms = max(0.0, 1000 * (now - self._served_at))
             send(Confirmation(self.id, _host(), os.getpid(), _program(), self._kind, serves, served_ms))
         except Exception as error:
             # Who obeys is worth knowing, but no reader may suffer for it.
@@ -102,4 +103,5 @@ def _program() -> str:
     """What this process was started as: `gunicorn`, `celery`; of `python -m package` the package."""
     path = Path(sys.argv[0] if sys.argv else "")
     name = path.parent.name if path.name == "__main__.py" else path.name
-    return name.lstrip("-")[:_LONGEST_TEXT] or "python"
+    # `-c` and `-` stand for a program without a file.
+    return "python" if not name or name.startswith("-") else name[:_LONGEST_TEXT]

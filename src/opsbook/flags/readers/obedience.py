@@ -29,7 +29,7 @@ class Reader:
     """Whether it serves the revision that was asked about, or a later one."""
     confirmed_at: datetime
     lag_ms: float | None
-    """From the commit of its revision until it served it; None for the revision that it began with."""
+    """From the revision's entry in the history, just before the commit, until it served it; None for its first."""
     started_at: datetime
     seen_at: datetime
 
