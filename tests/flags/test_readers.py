@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from tests.working import run_tasks
 
 FLAG = "obeyed"
 WITHIN_SECONDS = 10
+NOT_CONFIRMED = "flag_revision_not_confirmed"
 
 Call = Callable[..., Typed]
 
@@ -106,33 +108,34 @@ def test_who_leaves_is_not_waited_for(ops_url: str, database: psycopg.Connection
 
 
 def test_a_locked_table_holds_up_no_reader(
-    monkeypatch: pytest.MonkeyPatch, ops_url: str, database: psycopg.Connection
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ops_url: str, database: psycopg.Connection
 ) -> None:
     # So that a reader that did wait for the lock would be far too late, however busy the machine.
     monkeypatch.setattr(connect, "_LOCK_TIMEOUT_MILLISECONDS", 60_000)
     monkeypatch.setattr(connect, "_STATEMENT_TIMEOUT_MILLISECONDS", 60_000)
     flags = Flags(PostgresSource(ops_url))
     assert flags.wait_until_ready(WITHIN_SECONDS)
-    with psycopg.connect(ops_url) as other:
+    with psycopg.connect(ops_url) as other, caplog.at_level(logging.WARNING):
         other.execute("lock table flag_readers in access exclusive mode")
-        for _ in range(5):
-            follows(flags, database, FLAG, within=WITHIN_SECONDS)
+        follows(flags, database, FLAG, within=WITHIN_SECONDS)
+        until(lambda: NOT_CONFIRMED in caplog.text, WITHIN_SECONDS)
+        follows(flags, database, FLAG, within=WITHIN_SECONDS)
     until(lambda: (newest(database),) in database.execute("select revision from flag_readers").fetchall(), 30)
     flags.close()
 
 
 def test_a_database_without_the_table_is_followed_all_the_same(
-    new_ops_database: Callable[[], str], capfd: pytest.CaptureFixture[str]
+    new_ops_database: Callable[[], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """As one that an older version of Opsbook serves."""
     url = new_ops_database()
-    with psycopg.connect(url, autocommit=True) as database:
+    with psycopg.connect(url, autocommit=True) as database, caplog.at_level(logging.WARNING):
         database.execute("drop table flag_readers")
         create(database, FLAG)
         flags = Flags(PostgresSource(url))
         until(lambda: flags.enabled(FLAG), WITHIN_SECONDS)
-        for _ in range(3):
-            follows(flags, database, FLAG, within=WITHIN_SECONDS)
+        until(lambda: NOT_CONFIRMED in caplog.text, WITHIN_SECONDS)
+        follows(flags, database, FLAG, within=WITHIN_SECONDS)
         flags.close()
 
 
