@@ -245,6 +245,28 @@ def test_a_change_to_the_same_values_is_none(database: psycopg.Connection) -> No
     assert (newest(database), count_of_audit(database)) == (before, records)
 
 
+@pytest.mark.parametrize(
+    ("table", "otherwise"),
+    [
+        ("feature_flags", "nothing"),
+        ("feature_flags", "update set description = excluded.description"),
+        ("flag_segments", "nothing"),
+        ("flag_segments", "update set description = excluded.description"),
+    ],
+)
+def test_what_is_inserted_where_it_is_already_takes_no_revision_of_which_no_history_tells(
+    database: psycopg.Connection, table: str, otherwise: str
+) -> None:
+    """Readers would be waited for, who hear of it nowhere."""
+    insert = f"insert into {table} (name, description) values ('there', %s) on conflict (name) do {otherwise}".encode()
+    database.execute(insert, ["as it is"])
+    before = counted(database)
+    database.execute(insert, ["as it is"])
+    assert counted(database) == before
+    database.execute(insert, ["other"])
+    assert counted(database) == before + (otherwise != "nothing")
+
+
 def test_who_writes_cannot_choose_the_revision(database: psycopg.Connection) -> None:
     create(database, "forged", revision=999_999)
     database.execute("update feature_flags set revision = 888_888, enabled = false where name = 'forged'")
@@ -362,6 +384,13 @@ def test_the_right_to_update_flags_suffices(
 
 def newest(database: psycopg.Connection) -> int:
     row = database.execute("select coalesce(max(revision), 0) from feature_flag_revisions").fetchone()
+    assert row is not None
+    return row[0]
+
+
+def counted(database: psycopg.Connection) -> int:
+    """The newest revision, whether or not a history tells of it."""
+    row = database.execute("select newest_flag_revision()").fetchone()
     assert row is not None
     return row[0]
 

@@ -16,6 +16,18 @@ create trigger take_turn before update or delete on feature_flags
 create trigger take_turn before update or delete on flag_segments
     for each statement execute function take_turn();
 
+-- Whether there is a flag or a segment of that name, also one of whoever had the turn before.
+create function is_taken(of_table name, given text) returns boolean
+language plpgsql set search_path = opsbook, pg_temp as $$
+begin
+    perform from revisions where topic = 'flags' for update;
+    if of_table = 'feature_flags' then
+        return exists (select from feature_flags where name = given);
+    end if;
+    return exists (select from flag_segments where name = given);
+end
+$$;
+
 -- The one trigger before a change, so that its steps have the order in which they stand here.
 create function change_row() returns trigger
 language plpgsql security definer set search_path = opsbook, pg_temp as $$
@@ -57,7 +69,12 @@ begin
         perform check_segment(new);
     end if;
 
-    -- 5. It takes its turn, if it is new, and the next revision.
+    -- 5. It takes its turn, if it is new, and the next revision. A name that is taken leaves nothing new: the insert fails,
+    -- does nothing or becomes an update, and a revision of which no history tells would have readers wait for it.
+    if tg_op = 'INSERT' and is_taken(tg_table_name, new.name) then
+        new.revision := 0;
+        return new;
+    end if;
     new.revision := next_revision('flags');
     new.updated_at := clock_timestamp();
 
