@@ -94,6 +94,12 @@ where revision > %(revision)s
 order by revision
 limit 1001
 
+-- name: name_problems
+-- Why nothing new can have some of these names.
+select name, opsbook.name_problem(name) as problem
+from unnest(%(names)s::text[]) name
+where opsbook.name_problem(name) is not null
+
 -- name: list_segments
 -- Every segment by name, with the flags whose rules name it.
 select s.*, array(

@@ -206,6 +206,22 @@ def test_flags_that_need_each_other_are_refused_whole(flags: Shell, tmp_path: Pa
     assert flags("list", "--json").json == []
 
 
+def test_a_name_that_could_pass_for_another_is_left_out_and_holds_up_nothing(flags: Shell, tmp_path: Path) -> None:
+    unseen, mixed, apart = "a\u200bb", "\u0440\u0430ypal", "e\u0301te\u0301"
+    named = [{"name": name} for name in (unseen, mixed, "fine")]
+    child = {"name": "child", "enabled": True, "prerequisites": [{"flag": mixed}]}
+    segment = {"name": apart, "constraints": [{"field": "plan", "operator": "in", "values": ["pro"]}]}
+    file = tmp_path / "names.json"
+    content = {"format": "opsbook-flags", "version": 1, "flags": [*named, child], "segments": [segment]}
+    file.write_text(json.dumps(content))
+    done = flags("import", str(file), "--yes", "--json").json
+    assert set(done["created"]) == {"fine", "child"}
+    left = {each["flag"]: each["what"] for each in done["left_behind"]}
+    assert left.keys() == {unseen, mixed, apart, "child"}
+    assert "Cyrillic" in left[mixed]
+    assert "is off" in left["child"]
+
+
 def test_a_pattern_that_cannot_be_is_left_out_with_its_rule(flags: Shell, tmp_path: Path) -> None:
     rules = [{"name": "bomb", "constraints": [{"field": "email", "operator": "matches", "values": ["(a+"]}]}]
     file = tmp_path / "bomb.json"

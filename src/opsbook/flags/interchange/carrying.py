@@ -14,7 +14,7 @@ from opsbook.core.errors import Conflict, Invalid
 from opsbook.core.postgres.connect import Connection
 from opsbook.flags import segment_store, store
 from opsbook.flags.approval.needed import ApprovalNeeded
-from opsbook.flags.interchange.fitting import MOST_NAMED, fitted
+from opsbook.flags.interchange.fitting import MOST_NAMED, fitted, is_name
 from opsbook.flags.interchange.interface import Bundle, LeftBehind
 from opsbook.flags.model import Flag
 from opsbook.flags.targeting.model import Constraint, Segment
@@ -77,7 +77,7 @@ async def carry_over(connection: Connection, bundle: Bundle, seen: Revisions | N
     found = _found(bundle, held, known_segments)
     if seen is not None:
         _require_same(seen, found)
-    fitting = fitted(bundle, held.keys(), known_segments.keys())
+    fitting = fitted(bundle, held.keys(), known_segments.keys(), await _name_problems(connection, found))
     left = list(fitting.left_behind)
     segments = await _carry_segments(connection, fitting.segments, known_segments, left)
     created: list[str] = []
@@ -104,6 +104,12 @@ def _found(bundle: Bundle, flags: Mapping[str, Flag], segments: Mapping[str, Map
         {flag.name: flags[flag.name].revision if flag.name in flags else 0 for flag in bundle.flags},
         {each.name: segments[each.name]["revision"] if each.name in segments else 0 for each in bundle.segments},
     )
+
+
+async def _name_problems(connection: Connection, found: Revisions) -> Mapping[str, str]:
+    """Of what is not there yet: what has its name already keeps it."""
+    new = [name for revisions in (found.flags, found.segments) for name, revision in revisions.items() if not revision]
+    return await store.name_problems(connection, [name for name in new if is_name(name)])
 
 
 def _require_same(seen: Revisions, found: Revisions) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -18,18 +18,35 @@ MOST_NAMED: Final = 5
 """How many names a sentence lists."""
 
 
-def fitted(bundle: Bundle, flags: Collection[str], segments: Collection[str]) -> Bundle:
-    """What of a bundle can be here, beside the flags and segments that are; the rest is listed as left behind."""
-    return _Fitting(bundle, flags, segments).fitted()
+def fitted(
+    bundle: Bundle, flags: Collection[str], segments: Collection[str], name_problems: Mapping[str, str]
+) -> Bundle:
+    """What of a bundle can be here, beside the flags and segments that are; the rest is listed as left behind.
+
+    Args:
+        bundle: What is to be carried over.
+        flags: Those that are here.
+        segments: Those that are here.
+        name_problems: Why some well-formed names cannot be here all the same.
+    """
+    return _Fitting(bundle, flags, segments, name_problems).fitted()
+
+
+def is_name(name: str) -> bool:
+    """Whether a name is well-formed."""
+    return re.match(NAME_PATTERN, name) is not None
 
 
 class _Fitting:
     """What was left behind so far, and the names that rules and prerequisites may use."""
 
-    def __init__(self, bundle: Bundle, flags: Collection[str], segments: Collection[str]) -> None:
+    def __init__(
+        self, bundle: Bundle, flags: Collection[str], segments: Collection[str], name_problems: Mapping[str, str]
+    ) -> None:
         self._bundle = bundle
         self._left = list(bundle.left_behind)
-        self._flags = {*flags, *(flag.name for flag in bundle.flags if _is_name(flag.name))}
+        self._name_problems = name_problems
+        self._flags = {*flags, *(flag.name for flag in bundle.flags if not self._name_refusal(flag.name))}
         self._segments = set(segments)
 
     def fitted(self) -> Bundle:
@@ -39,13 +56,13 @@ class _Fitting:
         return Bundle([*flags.values()], segments, self._left)
 
     def _accepts(self, flag: Flag) -> bool:
-        if not _is_name(flag.name):
-            self._leave(flag.name, "cannot be called that here; the flag is left out")
-            return False
-        return True
+        reason = self._name_refusal(flag.name)
+        if reason:
+            self._leave(flag.name, f"the flag is left out: {reason}")
+        return not reason
 
     def _accepts_segment(self, segment: Segment) -> bool:
-        reason = "cannot be called that here" if not _is_name(segment.name) else _refusal(segment.constraints)
+        reason = self._name_refusal(segment.name) or _refusal(segment.constraints)
         if reason:
             self._leave(segment.name, f"the segment is left out: {reason}")
         return not reason
@@ -69,12 +86,11 @@ class _Fitting:
             self._leave(flag.name, f"{f'rule {rule.name!r}' if rule.name else 'a rule'} is left out: {reason}")
         return not reason
 
+    def _name_refusal(self, name: str) -> str | None:
+        return self._name_problems.get(name) if is_name(name) else "it cannot be called that here"
+
     def _leave(self, flag: str, what: str) -> None:
         self._left.append(LeftBehind(flag, what))
-
-
-def _is_name(name: str) -> bool:
-    return re.match(NAME_PATTERN, name) is not None
 
 
 def _refusal(constraints: Iterable[Constraint]) -> str | None:

@@ -274,22 +274,17 @@ end
 $$;
 
 -- A name may not look like another's: by another normal form, by what cannot be seen (Default_Ignorable_Code_Point), or by
--- a word that borrows letters (Unicode Technical Standard 39, 5.1): in раypal the first two are Cyrillic.
-create function check_name(given text) returns void
-language plpgsql immutable set search_path = opsbook, pg_temp as $$
-begin
-    if given is not nfc normalized then
-        perform refuse_targeting(format('the name %s is not in Unicode''s normal form C', given));
-    end if;
-    if given ~ ('[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164'
-        '\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]')
-    then
-        perform refuse_targeting(format('the name %s has characters that cannot be seen', given));
-    end if;
-    if given ~ '[A-Za-z][\u0400-\u052f]|[\u0400-\u052f][A-Za-z]' then
-        perform refuse_targeting(format('the name %s mixes Latin and Cyrillic letters in one word', given));
-    end if;
-end
+-- a word that borrows letters (Unicode Technical Standard 39, 5.1): in раypal the first two are Cyrillic. Null if it is well.
+create function name_problem(given text) returns text
+language sql immutable set search_path = opsbook, pg_temp as $$
+    select case
+        when given is not nfc normalized then format('the name %s is not in Unicode''s normal form C', given)
+        when given ~ ('[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164'
+            '\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]')
+            then format('the name %s has characters that cannot be seen', given)
+        when given ~ '[A-Za-z][\u0400-\u052f]|[\u0400-\u052f][A-Za-z]'
+            then format('the name %s mixes Latin and Cyrillic letters in one word', given)
+    end
 $$;
 
 -- What can be said of a flag by itself; a new one has no old state.

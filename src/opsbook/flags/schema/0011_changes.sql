@@ -60,8 +60,8 @@ begin
     end if;
 
     -- 4. It makes sense by itself.
-    if tg_op = 'INSERT' then
-        perform check_name(new.name);
+    if tg_op = 'INSERT' and name_problem(new.name) is not null then
+        perform refuse_targeting(name_problem(new.name));
     end if;
     if is_flag then
         perform check_flag(old, new);
