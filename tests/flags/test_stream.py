@@ -35,7 +35,7 @@ from tests.serving import serving
 
 CLIENTS = 50
 PATH = "/api/flags/stream"
-HEARD_WITHIN_SECONDS = 2.0
+HEARD_WITHIN_SECONDS = 10.0
 
 
 @dataclass
@@ -54,8 +54,10 @@ class Reader:
 
 
 @contextmanager
-def reading(server: str, token: str = ADMIN_TOKEN, **headers: str) -> Iterator[Reader]:
-    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=HEARD_WITHIN_SECONDS)
+def reading(
+    server: str, token: str = ADMIN_TOKEN, *, within: float = HEARD_WITHIN_SECONDS, **headers: str
+) -> Iterator[Reader]:
+    connection = http.client.HTTPConnection(urlsplit(server).netloc, timeout=within)
     try:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request("GET", PATH, headers={"Authorization": f"Bearer {token}", **sent})
@@ -128,14 +130,14 @@ async def test_fifty_clients_hear_and_one_that_never_reads_holds_up_none(
         for number in range(10):
             database.execute("update feature_flags set rollout_percentage = %s where name like 'wide.%%'", [number])
         set_enabled(database, "loud", enabled=False)
-        async with asyncio.timeout(5 * HEARD_WITHIN_SECONDS):
+        async with asyncio.timeout(HEARD_WITHIN_SECONDS):
             await asyncio.gather(*(read_until(reader, b'"loud":{"name":"loud","enabled":false') for reader in readers))
 
 
 @pytest.mark.anyio
 async def test_who_reads_seldom_is_told_the_newest_state_and_none_between_is_kept() -> None:
     flags = Flags(Scripted())
-    flags.receive(Snapshot.of(1, [Flag(name="busy")]))
+    flags.receive(Snapshot.of(1, [Flag(name="busiest")]))
     stream, writer = FlagStream(flags), FeatureWriter()
     readers = (
         stream.events(None),
@@ -145,9 +147,11 @@ async def test_who_reads_seldom_is_told_the_newest_state_and_none_between_is_kep
     for reader in readers:
         await anext(reader)
     for revision in range(2, 1001):
-        flags.receive(Snapshot.of(revision, [Flag(name="busy", revision=revision)]))
+        flags.receive(Snapshot.of(revision, [Flag(name="busiest", revision=revision)]))
     gc.collect()
-    assert not [each for each in gc.get_objects() if isinstance(each, Snapshot) and 1 < each.revision < 1000]
+    # Of other tests' snapshots some may live on: these alone have the flag.
+    kept = [each for each in gc.get_objects() if isinstance(each, Snapshot) and "busiest" in each.flags]
+    assert {each.revision for each in kept} <= {1, 1000}
     for reader in readers:
         assert b"\nid: 1000\n" in (await anext(reader) or b"")
         await reader.aclose()
@@ -176,7 +180,7 @@ def test_a_server_with_open_streams_stops_promptly(settings: Settings) -> None:
 def test_a_server_that_has_not_heard_its_database_says_nothing(settings: Settings) -> None:
     """An empty or remembered state must not replace the newer one of a reader."""
     unreachable = settings.model_copy(update={"ops_database_url": dead_url(settings), "home": settings.home / "new"})
-    with serving(unreachable) as address, reading(address) as reader, pytest.raises(TimeoutError):
+    with serving(unreachable) as address, reading(address, within=2) as reader, pytest.raises(TimeoutError):
         reader.next()
 
 
