@@ -113,7 +113,7 @@ class SegmentFields(BaseModel):
     description: str | None = Field(None, max_length=2000, pattern=_NO_NUL)
     constraints: Objects = Field(max_length=100, description="All of them must hold.")
     revision: int | None = Field(
-        None,
+        default=None,
         ge=0,
         le=MOST_REVISION,
         strict=True,
