@@ -190,7 +190,9 @@ def test_confirming_needs_a_token_and_sense(anonymous: httpx.Client, api: httpx.
         {"name": ""},
         {"revision": -1},
         {"revision": False},
+        {"revision": "1"},
         {"served_ms": -1},
+        {"served_ms": False},
     ):
         assert api.post("/api/flags/confirmations", json=good | wrong).status_code == 422
 

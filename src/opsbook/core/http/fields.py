@@ -22,14 +22,14 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 """A time with its offset, written out (RFC 3339)."""
 
 
-def _no_truth_value(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("give a number, not true or false")  # pydantic would take them for 1 and 0
+def _as_number(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("give a number")  # pydantic would take true for 1, and read a text
     return value
 
 
-Number = Annotated[int, BeforeValidator(_no_truth_value)]
-"""A whole number, which JSON may also write as 1.0."""
+Number = Annotated[int, BeforeValidator(_as_number)]
+"""A whole number of a JSON body, which may also write it as 1.0."""
 
 
 def parse_number(text: str) -> int | None:

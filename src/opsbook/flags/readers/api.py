@@ -36,7 +36,9 @@ class ConfirmationInput(BaseModel):
     pid: Number = Field(ge=1, le=2**31 - 1)
     name: Text = Field(description="The program that it is.")
     revision: Number = Field(ge=0, le=MOST_REVISION)
-    served_ms: float = Field(0, ge=0, le=1e15, description="For how long it has served the revision by now.")
+    served_ms: float = Field(
+        default=0, ge=0, le=1e15, strict=True, description="For how long it has served the revision by now."
+    )
 
 
 class ReaderOutput(BaseModel):
