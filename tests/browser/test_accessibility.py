@@ -16,6 +16,8 @@ PAGES = [
     *("/ops/flags/shown?key=u1&context=plan%3Dpro", "/ops/flags/shown/rules/new", "/ops/flags/shown/rules/1"),
     *("/ops/flags/shown/variants", "/ops/flags/shown/prerequisites", "/ops/flags/shown/revisions/999999"),
     *("/ops/flags/-/segments", "/ops/flags/-/new-segment", "/ops/flags/-/segments/staff"),
+    *("/ops/flags/shown/schedules?made=1", "/ops/flags/dead/schedules"),
+    *("/ops/flags/-/webhooks", "/ops/flags/-/webhooks/1", "/ops/flags/-/webhooks/1/remove"),
     *("/ops/flags/dead", "/ops/audit", "/ops/audit?q=nothing-has-this", "/ops/access", "/ops/access/password"),
     *("/ops/search?q=shown", "/ops/flags/never-was"),
 ]
@@ -36,6 +38,10 @@ def _flags(api: httpx.Client) -> None:
     api.post(flags, json={"name": "shown", "enabled": True, **fields, **targeting})
     api.post(flags, json={"name": "shown", "rollout_percentage": 25, "reason": "going well"})
     api.post(flags, json={"name": "dead", "enabled": True, "kill_switch": True})
+    ramp = {"percentages": [5, 25, 100], "every_minutes": 1440, "start": "2099-01-01T00:00:00Z"}
+    for name in ("shown", "dead"):
+        api.post("/api/admin/flag-schedules", json={"flag": name, "ramp": ramp})
+    api.post("/api/admin/flag-webhooks", json={"url": f"https://example.com/{'long' * 40}"})
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -75,6 +75,19 @@ def cell(value: object) -> str:
             return str(value).replace("[", "\\[")
 
 
+def go_ahead(what: str, *, yes: bool, dry_run: bool) -> bool:
+    """Whether to do what is told, such as `delete new-checkout`: not in a dry run, which says so.
+
+    Raises:
+        typer.Exit: As `confirm`.
+    """
+    if dry_run:
+        out.print(f"would {what}", markup=False)
+    else:
+        confirm(what[0].upper() + what[1:], yes=yes)
+    return not dry_run
+
+
 def confirm(what: str, *, yes: bool) -> None:
     """Ask before something is changed; without a terminal, `--yes` is the only yes.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
@@ -31,6 +30,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class RedisLink:
                     log.info("redis_back")
                     return
             # Jitter, so that fifty workers do not knock together.
-            wait.wait(random.uniform(pause / 2, pause))  # noqa: S311
+            wait.wait(jitter(pause / 2, pause))
             pause = min(_LONGEST_PROBE_SECONDS, pause * 2)
 
     def _client(self) -> Client:

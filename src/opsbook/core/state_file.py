@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import tempfile
 import threading
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 
 _MOST_BYTES = 64 * 1024 * 1024
@@ -74,7 +74,7 @@ class StateFile:
         if first:
             self._write()
         elif self._timer is None:
-            self._timer = threading.Timer(random.uniform(0, _LATEST_SECONDS), self._write)  # noqa: S311
+            self._timer = threading.Timer(jitter(0, _LATEST_SECONDS), self._write)
             self._timer.daemon = True
             self._timer.start()
 

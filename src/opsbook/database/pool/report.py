@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import socket
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.core.postgres.connect import guarded, parameters
 from opsbook.core.queries import load_queries
@@ -76,7 +76,7 @@ class PoolReporter:
         stop = self._stop
         self.report()
         # At different moments, so that fifty workers do not all come at once.
-        wait = random.uniform(0, EVERY_SECONDS)  # noqa: S311
+        wait = jitter(0, EVERY_SECONDS)
         while not stop.wait(wait):
             self.report()
             wait = EVERY_SECONDS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg.types.json import Jsonb
 
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.core.postgres.connect import guarded, parameters
 from opsbook.core.queries import load_queries
@@ -101,7 +101,7 @@ class Hits:
 
     def _run(self) -> None:
         # At different moments, so that fifty workers do not all come at once.
-        wait = random.uniform(0, _EVERY_SECONDS)  # noqa: S311
+        wait = jitter(0, _EVERY_SECONDS)
         stop = self._stop
         while not stop.wait(wait):
             self.report()

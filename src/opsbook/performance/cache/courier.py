@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from opsbook.core.errors import OpsbookError
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.core.redis_link import RedisAway
 from opsbook.performance.cache import reporting
@@ -28,7 +28,6 @@ _RETRY_SECONDS = 0.25
 _MOST_WAITING = 1_000
 """Purges that wait for a database; beyond them, everything is purged instead."""
 
-_RANDOM = secrets.SystemRandom()
 
 log = get_logger(__name__)
 
@@ -96,7 +95,7 @@ class Courier:
 
     def _run(self) -> None:
         # At different moments, so that fifty workers do not all come at once.
-        report_at = time.monotonic() + _RANDOM.uniform(0, _EVERY_SECONDS)
+        report_at = time.monotonic() + jitter(0, _EVERY_SECONDS)
         while not self._stop:
             is_pressing = self._process.owed or (self._waiting and self._is_failing)
             self._wake.wait(_RETRY_SECONDS if is_pressing else max(0.0, report_at - time.monotonic()))

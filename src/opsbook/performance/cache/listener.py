@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from collections.abc import Callable
 import redis
 from redis.client import PubSub
 
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.performance.cache.purges import Purge, decode
 
@@ -18,7 +18,6 @@ _SILENCE_SECONDS = 3.0
 """A connection on which not even pings are answered is as good as lost."""
 _LONGEST_PAUSE_SECONDS = 2.0
 
-_RANDOM = secrets.SystemRandom()
 
 log = get_logger(__name__)
 
@@ -71,7 +70,7 @@ class Listener:
                 log.debug("cache_listener_disconnected", error=type(error).__name__)
                 attempt += 1
             # Full jitter, so that fifty workers do not all return to a restarted Redis at once.
-            self._stop.wait(_RANDOM.uniform(0.01, min(_LONGEST_PAUSE_SECONDS, 0.1 * 2**attempt)))
+            self._stop.wait(jitter(0.01, min(_LONGEST_PAUSE_SECONDS, 0.1 * 2**attempt)))
 
     def _hear(self, subscription: PubSub, ignored_sender: str) -> None:
         heard_at = pinged_at = time.monotonic()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from opsbook.core.jitter import jitter
 from opsbook.core.redis_link import RedisLink
 from opsbook.performance.cache.envelope import Envelope, Lifetime, pack, unpack
 from opsbook.performance.cache.leases import LEASE_MILLISECONDS, LeaseKeeper
@@ -24,7 +25,6 @@ _SPARE_MILLISECONDS = 60_000
 """How much longer a generation lasts than the entries that hang on it."""
 _FIRST_LOOK_SECONDS = 0.002
 _LONGEST_LOOK_SECONDS = 0.05
-_RANDOM = secrets.SystemRandom()
 
 # In this order: whoever gets the lease sees what its last holder stored.
 _LEASE = """
@@ -111,7 +111,7 @@ class SharedLevel:
                 yield from self.release(digest, token)
             if taken or is_good or time.monotonic() >= give_up_at:
                 return found if is_good else None
-            yield Pause(pause * _RANDOM.uniform(0.5, 1.0))
+            yield Pause(pause * jitter(0.5, 1.0))
             pause = min(_LONGEST_LOOK_SECONDS, pause * 1.5)
 
     def store(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import socket
 import threading
@@ -14,6 +13,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from opsbook.core.bus import SyncConnection
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.core.postgres.connect import guarded, parameters
 from opsbook.performance.limits.counts import Tally
@@ -56,7 +56,7 @@ class Reporter:
 
     def _run(self) -> None:
         # At different moments, so that fifty workers do not all come at once.
-        wait = random.uniform(0, 1)  # noqa: S311
+        wait = jitter(0, 1)
         while not self._stop.wait(wait):
             self.report()
             wait = _EVERY_SECONDS
