@@ -109,7 +109,7 @@ def test_rules_change_places(operator: Person, viewer: Person, api: httpx.Client
         ({"percentage": "NaN"}, "steps of 0.01"),
         ({"field": "", "values": ""}, "needs a condition"),
         ({"segment": "nowhere"}, "nowhere"),
-        ({"revision": "1"}, "somebody changed it in between"),
+        ({"revision": "2000000000"}, "somebody changed it in between"),
         ({"field": "f" * 201}, "a constraint has field"),
     ],
 )
