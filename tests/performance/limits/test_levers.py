@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -16,9 +17,9 @@ import pytest
 from opsbook.core.postgres.connect import connect
 from opsbook.core.settings import Settings
 from opsbook.performance import RateLimit
-from opsbook.performance.limits import store
+from opsbook.performance.limits import reporting, store
 from tests.command_line import Typed, opsbook
-from tests.performance.limits.service import Service, limited_service, until
+from tests.performance.limits.service import DEADLINE_SECONDS, Service, limited_service, until
 
 POLICY = RateLimit("levered", per_minute=1000, per_hour=5000)
 
@@ -187,6 +188,22 @@ def test_lowering_and_raising_keep_the_history(services: list[Service], database
     assert used < 1_000_000 - service.remaining()
 
 
+def test_a_report_that_fails_is_not_the_last(
+    services: list[Service], database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def failing(*_: object) -> None:
+        failed.set()
+        raise RuntimeError("dictionary changed size during iteration")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reporting.Reporter, "_send", failing)
+        assert failed.wait(DEADLINE_SECONDS)
+    before = seen(database)
+    until(lambda: all(now > then for now, then in zip(seen(database), before, strict=True)))
+
+
 def test_who_was_refused_is_found(services: list[Service], database: psycopg.Connection, ops_url: str) -> None:
     database.execute("update rate_limits set per_minute = 1 where policy = 'levered'")
     obeyed(services, 1)
@@ -213,6 +230,10 @@ def test_the_counts_are_measured(services: list[Service], api: httpx.Client) -> 
 def obeyed(services: Sequence[Service], limit: int) -> None:
     for service in services:
         until(lambda service=service: service.limit_in_force() == limit)
+
+
+def seen(database: psycopg.Connection) -> list[Any]:
+    return rows(database, "select seen_at from rate_limit_processes order by 1")
 
 
 def typed(ops_url: str, *arguments: str) -> Typed:
