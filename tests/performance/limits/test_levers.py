@@ -14,6 +14,7 @@ import httpx
 import psycopg
 import pytest
 
+from opsbook.core.audit import acting
 from opsbook.core.postgres.connect import connect
 from opsbook.core.settings import Settings
 from opsbook.performance import RateLimit
@@ -131,6 +132,26 @@ def test_the_worker_writes_down_what_went_back(database: psycopg.Connection, ops
     assert audited == [("rate_limit.reset", "system", "went back by itself")]
 
 
+def test_what_is_over_is_not_taken_along_by_the_next_change(database: psycopg.Connection, ops_url: str) -> None:
+    set_for_a_moment(database)
+    done = typed(ops_url, "set", "levered", "--per-minute", "70", "--yes", "--json").json
+    assert (done["set"], done["mode"], done["until"]) == ({"per_minute": 70}, "enforce", None)
+
+
+def test_the_worker_takes_nothing_back_that_was_set_meanwhile(
+    database: psycopg.Connection, ops_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_for_a_moment(database)
+
+    def acting_late(*given: Any) -> Any:
+        database.execute("update rate_limits set per_hour = 50, until = null where policy = 'levered'")
+        return acting(*given)
+
+    monkeypatch.setattr(store, "acting", acting_late)
+    asyncio.run(reset_over(ops_url))
+    assert rows(database, "select per_hour from rate_limits where policy = 'levered'") == [(50,)]
+
+
 def test_limits_of_single_routes_are_listed_before_they_are_asked(services: list[Service], ops_url: str) -> None:
     until(lambda: typed(ops_url, "show", "of-one-route").code == 0)
     shown = typed(ops_url, "show", "of-one-route", "--json").json
@@ -225,6 +246,15 @@ def test_the_counts_are_measured(services: list[Service], api: httpx.Client) -> 
     services[0].statuses(1)
     until(lambda: 'opsbook_rate_limit_requests_total{outcome="admitted",policy="levered"}' in api.get("/metrics").text)
     assert 'opsbook_rate_limit_in_force{policy="levered",window="minute"} 1000.0' in api.get("/metrics").text
+
+
+def set_for_a_moment(database: psycopg.Connection) -> None:
+    """Set it, and wait until that is over and the worker has not been there."""
+    database.execute(
+        "update rate_limits set per_hour = 40, mode = 'observe', until = clock_timestamp() + interval '0.5 s'"
+        " where policy = 'levered'"
+    )
+    until(lambda: rows(database, "select from rate_limits where until < now()"))
 
 
 def obeyed(services: Sequence[Service], limit: int) -> None:
