@@ -35,8 +35,8 @@ async def pools_in_need(connection: Connection) -> Sequence[Concern]:
 
 
 @router.get("/database/pool")
-async def pool_page(request: Request, viewer: Viewer, hours: Literal["1", "24", "168"] = "1") -> HTMLResponse:
-    """The pools of every process, over the last hour, day or week."""
+async def pool_page(request: Request, viewer: Viewer, hours: Literal["1", "24", "336"] = "1") -> HTMLResponse:
+    """The pools of every process, over the last hour, day or fortnight."""
     runtime = runtime_of(request)
     service = await service_database(runtime.settings.url_of("service"), runtime.get(Poolers).found.get("service"))
     async with runtime.pool.connection() as connection:
