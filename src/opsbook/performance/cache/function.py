@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _RETRY_REFRESH_SECONDS = 1.0
 """How long a result that could not be computed anew is left alone, however many ask for it."""
+_SOONEST_REFRESH_SECONDS = 0.02
+"""How long it is left alone at least."""
 _IN_MEMORY = 4
 """A value's size in memory, by that of its bytes in Redis; about, for to measure it would double the cost of a hit."""
 _SAME_MOMENT_SECONDS = 0.01
@@ -157,11 +159,11 @@ class CachedFunction:
             self._has_told_uncached = True
             log.warning("not_cached", function=self.name, reason=str(error))
 
-    def put_off_refresh(self, call: Call) -> None:
-        """After a refresh that failed: leave the entry alone for a moment."""
+    def put_off_refresh(self, call: Call, seconds: float = _RETRY_REFRESH_SECONDS) -> None:
+        """After a refresh that came to nothing: leave the entry alone for a moment."""
         entry = self.memory.get(call.key)
         if entry is not None:
-            later = min(monotonic() + _RETRY_REFRESH_SECONDS, entry.usable_until)
+            later = min(monotonic() + seconds, entry.usable_until)
             self.memory.put(call.key, entry._replace(refresh_at=later))
 
     def apply(self, purge: Purge) -> None:
@@ -278,9 +280,13 @@ class CachedFunction:
             self.memory.drop(call.key)  # invalidated between the look and the put
 
     def _as_it_was(self, call: Call) -> object:
+        """While another process computes it; its result is to be fetched before this one ends, so that nobody waits."""
         entry = self.memory.get(call.key)
-        self.put_off_refresh(call)
-        return entry.value if entry else None
+        if entry is None:
+            return None
+        left = entry.fresh_until - monotonic()
+        self.put_off_refresh(call, max(left / 2, _SOONEST_REFRESH_SECONDS) if left > 0 else _RETRY_REFRESH_SECONDS)
+        return entry.value
 
     def _tell_why_not_shared(self, error: CannotTravel) -> None:
         if not self._has_told_why_not_shared:
