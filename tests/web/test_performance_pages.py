@@ -157,7 +157,7 @@ def test_a_purge_names_what_it_touches_first(operator: Person, database: psycopg
     )
     database.execute(
         "insert into cache_memory (process, function, entries, bytes, seen_at)"
-        " values ('p', 'shop.prices', 3, 2400, now())"
+        " values ('p', 'shop.prices', 3, 2400, now() + interval '1 hour')"
     )
     page = text_of(operator.get(CACHE))
     assert "shop.prices" in page and "75 %" in page and "2.4 kB" in page
@@ -177,8 +177,8 @@ def test_pools_are_told_by_process_with_advice_and_who_holds_for_longest(
     process, stack = uuid4(), ["shop.py:12 <report>", "app.py:3 main"]
     database.execute(
         "insert into pool_processes (id, host, pid, program, database, pool_size, max_overflow, checked_out,"
-        " checked_in, waiting, longest_wait_seconds, holders)"
-        " values (%s, 'here', 42, 'shop', '127.0.0.1:5432/shop', 2, 0, 2, 0, 3, 0.4, %s)",
+        " checked_in, waiting, longest_wait_seconds, holders, reported_at)"
+        " values (%s, 'here', 42, 'shop', '127.0.0.1:5432/shop', 2, 0, 2, 0, 3, 0.4, %s, now() + interval '1 hour')",
         [process, json.dumps([{"held_seconds": 7.5, "stack": stack}])],
     )
     database.execute(
@@ -217,10 +217,11 @@ def test_search_finds_policies_blocks_and_functions(operator: Person, api: httpx
 def test_a_viewer_sees_figures_but_no_addresses_and_pulls_no_lever(
     viewer: Person, operator: Person, database: psycopg.Connection, api: httpx.Client
 ) -> None:
+    # As of soon, so that neither a slow machine nor the turn of an hour makes them old.
     database.execute(
         "insert into rate_limit_keys (hour, policy, key, refused, used, last_at)"
-        " values (date_trunc('hour', now()), 'default', '198.51.100.77', 9, 1, now()), "
-        "(date_trunc('hour', now()), 'default', 'key <0f>', 3, 0.9, now())"
+        " select date_trunc('hour', now() + interval '30 minutes'), 'default', key, 9, 1, now() + interval '30 minutes'"
+        " from unnest(array['198.51.100.77', 'key <0f>']) key"
     )
     seen = operator.get(f"{LIMITS}/default")
     assert "198.51.100.77" in text_of(seen) and "key <0f>" in text_of(seen)
