@@ -83,7 +83,8 @@ class Opsbook:
         self.runtime.put(self.proxies)
         self.limits = RateLimits(limits, link=link_of(settings), namespace=settings.environment, proxies=self.proxies)
         self.runtime.put(self.limits)
-        self.runtime.put(LimitRegister(self.limits, self.runtime.bus))
+        kept = snapshots / f"rate-limits-{source.identity}"
+        self.runtime.put(LimitRegister(self.limits, self.runtime.bus, kept))
         self.runtime.put(self.blocks)
         self.runtime.put(self.flags)
         self.runtime.put(self.health)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -15,9 +16,10 @@ import psycopg
 import pytest
 
 from opsbook.core.audit import acting
+from opsbook.core.bus import Bus
 from opsbook.core.postgres.connect import connect
 from opsbook.core.settings import Settings
-from opsbook.performance import RateLimit
+from opsbook.performance import LimitRegister, RateLimit, RateLimits
 from opsbook.performance.limits import reporting, store
 from tests.command_line import Typed, opsbook
 from tests.performance.limits.service import DEADLINE_SECONDS, Service, limited_service, until
@@ -119,6 +121,31 @@ def test_a_change_ends_by_each_workers_own_clock(services: list[Service], databa
     assert rows(database, "select per_minute from rate_limits where policy = 'levered'") == [(40,)], (
         "the worker has not been there yet"
     )
+
+
+def test_without_the_database_the_last_state_stays_also_after_a_restart(
+    services: list[Service], settings: Settings, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    database.execute(
+        "update rate_limits set per_minute = 40, until = now() + interval '1 hour' where policy = 'levered'"
+    )
+    file, bus = tmp_path / "rate-limits", Bus(settings.require_url("ops"))
+    limits = RateLimits([POLICY])
+    register = LimitRegister(limits, bus, file)
+    bus.start()
+    try:
+        until(lambda: limits.windows_of("levered")[0].limit == 40)
+        until(file.exists)
+        register.flush()
+    finally:
+        bus.stop()
+    restarted = RateLimits([POLICY])
+    LimitRegister(restarted, Bus("postgresql://opsbook@127.0.0.1:1/none"), file)
+    assert [window.limit for window in restarted.windows_of("levered")] == [40, 5000]
+    late = RateLimits([POLICY], clock=lambda: time.monotonic() + 3601)
+    with patch.object(time, "time", lambda now=time.time: now() + 3601):
+        LimitRegister(late, Bus("postgresql://opsbook@127.0.0.1:1/none"), file)
+    assert late.windows_of("levered")[0].limit == 1000, "its time is over"
 
 
 def test_the_worker_writes_down_what_went_back(database: psycopg.Connection, ops_url: str) -> None:

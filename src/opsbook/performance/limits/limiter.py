@@ -16,7 +16,7 @@ from opsbook.core.redis_link import RedisAway, RedisLink
 from opsbook.performance.limits.answer import Item, items_of
 from opsbook.performance.limits.claims import claims_of
 from opsbook.performance.limits.counts import Counts
-from opsbook.performance.limits.decision import Claim, Decision, Window, longest_wait
+from opsbook.performance.limits.decision import Claim, Decision, Window, Windows, longest_wait
 from opsbook.performance.limits.memory import MemoryLimiter
 from opsbook.performance.limits.policy import RateLimit
 from opsbook.performance.limits.shared import SharedLimiter
@@ -97,6 +97,10 @@ class RateLimits:
         """Have these in force from now on, instead of those before; no history is lost."""
         self._overrides = overrides
         self._reckon()
+
+    def windows_of(self, policy: str) -> Windows:
+        """What is in force for a declared policy; the longest window last."""
+        return self._terms[policy].windows
 
     def meet(self, processes: int) -> None:
         """Learn how many processes count the same policies now; never fewer than were configured."""

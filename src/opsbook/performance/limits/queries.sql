@@ -7,6 +7,10 @@ select d.policy, d.declared from jsonb_to_recordset(%(policies)s) as d (policy t
 order by d.policy
 on conflict (policy) do update set declared = excluded.declared where held.declared <> excluded.declared
 
+-- name: newest_revision
+-- The revision of the last change.
+select revision from opsbook.revisions where topic = 'limits'
+
 -- name: overrides
 -- What operators have set, and how long it still lasts: by seconds, for a worker's clock may differ from this one.
 select policy, per_second, per_minute, per_hour, per_day, mode, extract(epoch from until - clock_timestamp())
