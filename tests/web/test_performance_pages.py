@@ -9,7 +9,10 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
+from pydantic import SecretStr
 
+from opsbook.core.settings import Settings
+from tests.serving import serving
 from tests.web.person import Person, text_of
 
 CACHE, LIMITS, BLOCKS = "/ops/performance/cache", "/ops/performance/limits", "/ops/performance/blocks"
@@ -196,6 +199,16 @@ def test_pools_are_told_by_process_with_advice_and_who_holds_for_longest(
     assert "Connection pool of shop 42 on here" in text_of(operator.get("/ops"))
     assert operator.get("/ops/database/pool?hours=24").status_code == 200
     assert operator.get("/ops/database/pool?hours=2").status_code == 422
+
+
+def test_pools_are_told_while_the_services_server_is_away(
+    operator: Person, settings: Settings, database: psycopg.Connection
+) -> None:
+    away = settings.model_copy(update={"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/away")})
+    with serving(away) as address:
+        page = Person(address, operator.cookies).get("/ops/database/pool")
+    assert page.status_code == 200
+    assert "It does not answer" in text_of(page)
 
 
 def test_overview_says_what_needs_a_look(operator: Person, api: httpx.Client) -> None:
