@@ -192,6 +192,32 @@ async def test_what_was_begun_before_it_was_forgotten_is_not_shared(on_redis: On
     await link.aclose()
 
 
+@pytest.mark.anyio
+async def test_who_asks_redis_for_others_may_leave(on_redis: OnRedis, redis_server: RedisServer) -> None:
+    import asyncio
+
+    link = on_redis(patience_seconds=60)
+
+    @opsbook.cached()
+    async def read() -> int:
+        return 7
+
+    assert await read() == 7
+    forget_memory()
+    redis_server.freeze()
+    try:
+        first, second = [asyncio.create_task(read()) for _ in range(2)]
+        await arrives(lambda: read.statistics().waits)  # the second, for the first
+        first.cancel()
+    finally:
+        redis_server.thaw()
+    async with asyncio.timeout(60):
+        assert await second == 7
+    assert first.cancelled()
+    assert read.statistics().misses == 1
+    await link.aclose()
+
+
 def test_a_value_stays_in_redis_no_longer_than_it_is_usable(on_redis: OnRedis, redis_server: RedisServer) -> None:
     on_redis()
     opsbook.cached(ttl=100, stale=20, name="bounded")(point)()

@@ -126,22 +126,38 @@ class CachedFunction:
         """The flight for a call, and whether the caller is to lead it."""
         return self.flights.join(call.key, lambda: Flight(call.digest, call.tags))
 
-    def obtain(self, call: Call, flight: Flight, *, anew: bool) -> Procedure[object]:
+    def find(self, call: Call, flight: Flight) -> Procedure[Entry | Found | None]:
+        """The leader's look into Redis, for what need not be computed."""
+        entry = self.from_memory(call.key)[0]
+        level = self._level(call) if entry is None else None
+        if level is None:
+            return entry  # which may have come between the caller's look and its flight
+        try:
+            found = yield from level.look(call.digest, call.tags)
+        except RedisAway:
+            return None
+        if found is not None:
+            self._keep_found(call, flight, found)
+            self.counts.shared_hits += 1
+        return found
+
+    def obtain(self, call: Call, flight: Flight, *, anew: bool, has_looked: bool = False) -> Procedure[object]:
         """The leader's procedure: look in Redis, else compute, keep and share.
 
         Args:
             call: What is called.
             flight: Its flight.
             anew: Whether this is a refresh, for which nobody waits.
+            has_looked: Whether `find` has found nothing.
         """
         if not anew and (entry := self.from_memory(call.key)[0]) is not None:
             return entry.value  # it came between the caller's look and its flight
         level = self._level(call)
         lease: Lease | None = None
         if level is not None:
-            found = yield from self._look(level, call, anew=anew)
+            found = yield from self._look(level, call, anew=anew, has_looked=has_looked)
             if isinstance(found, Found):
-                self._keep(call, flight, found.value, found.lifetime, _IN_MEMORY * found.size + size_of(call.key))
+                self._keep_found(call, flight, found)
                 self.counts.shared_hits += not anew
                 return found.value
             lease = found
@@ -212,12 +228,12 @@ class CachedFunction:
             self._shared = SharedLevel(link, self.process.names, self.name, self._codec, lifetime)
         return self._shared if link.available else None
 
-    def _look(self, level: SharedLevel, call: Call, *, anew: bool) -> Procedure[Found | Lease | None]:
+    def _look(self, level: SharedLevel, call: Call, *, anew: bool, has_looked: bool) -> Procedure[Found | Lease | None]:
         entry = self.memory.get(call.key) if anew else None
         fresher_than = entry.fresh_until - monotonic() + _SAME_MOMENT_SECONDS if entry else float("-inf")
         patience = 0.0 if anew else self.process.patience_seconds
         try:
-            found = yield from level.look(call.digest, call.tags)
+            found = None if has_looked else (yield from level.look(call.digest, call.tags))
             if found is not None and found.lifetime.fresh > fresher_than:
                 return found
             return (
@@ -268,6 +284,10 @@ class CachedFunction:
             return (yield from level.store(call.digest, call.tags, lease, payload, lifetime))
         except RedisAway:
             return True
+
+    def _keep_found(self, call: Call, flight: Flight, found: Found) -> None:
+        if self.options.maximum_entries:
+            self._keep(call, flight, found.value, found.lifetime, _IN_MEMORY * found.size + size_of(call.key))
 
     def _keep(self, call: Call, flight: Flight, value: object, lifetime: Lifetime, size: int) -> None:
         if not flight.is_current or not self.options.maximum_entries or not self.process.may_remember:
