@@ -34,6 +34,8 @@ NEW_CONNECTION = 0
 
 _CHECK_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 2.0
+_random = random.SystemRandom()
+"""So that no draw is taken from the service's own random numbers, which it may have seeded."""
 
 log = get_logger(__name__)
 
@@ -87,7 +89,7 @@ class Bus:
                 log.exception("bus_failed")
             attempt += 1
             # Full jitter, so that fifty workers do not all return to a restarted server at once.
-            self._stop.wait(random.uniform(0.05, min(_LONGEST_BACKOFF_SECONDS, 0.1 * 2**attempt)))  # noqa: S311
+            self._stop.wait(_random.uniform(0.05, min(_LONGEST_BACKOFF_SECONDS, 0.1 * 2**attempt)))
 
     def _listen(self, connection: SyncConnection) -> None:
         connection.execute("listen opsbook")
