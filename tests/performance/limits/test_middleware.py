@@ -307,6 +307,8 @@ async def test_a_limit_by_user_goes_by_whom_a_dependency_found() -> None:
         {"name": "p"},
         {"name": "p", "per_minute": 0},
         {"name": "p", "per_day": 10**7},
+        {"name": "p", "per_minute": 5, "per_day": 100, "cost": 6},
+        {"name": "p", "per_minute": 5, "cost": -1},
         {"name": 'p"', "per_minute": 1},
         {"name": "p\n", "per_minute": 1},
         {"name": "", "per_minute": 1},
