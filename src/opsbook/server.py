@@ -83,11 +83,12 @@ class Opsbook:
         self.runtime.put(self.proxies)
         self.limits = RateLimits(limits, link=link_of(settings), namespace=settings.environment, proxies=self.proxies)
         self.runtime.put(self.limits)
-        self.runtime.put(LimitRegister(self.limits, self.runtime.bus))
+        kept = snapshots / f"rate-limits-{source.identity}"
+        self.runtime.put(LimitRegister(self.limits, self.runtime.bus, kept))
         self.runtime.put(self.blocks)
         self.runtime.put(self.flags)
         self.runtime.put(self.health)
-        self.runtime.put(KnownTokens(self.runtime.pool, self.runtime.bus))
+        self.runtime.put(KnownTokens(self.runtime))
         self.control_plane = _control_plane(self.runtime)
         self.app: ASGIApp = CrossOrigin(RequestContext(self.control_plane, self.proxies), _OPEN_TO_BROWSERS)
 
@@ -102,18 +103,20 @@ class Opsbook:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Everything that lives while the server does."""
+        """Everything that lives while the server does; it may be run again, as by one test after the other."""
         self.runtime.stopping = asyncio.Event()  # a new one for each run, which may be in another event loop
         async with AsyncExitStack() as stack:
             stack.enter_context(noticing_stop(self.runtime.stopping))
             preparing = asyncio.create_task(_prepared(self.runtime.settings))
             stack.callback(preparing.cancel)
             await asyncio.wait({preparing}, timeout=_PREPARATION_SECONDS)
-            await self.runtime.pool.open(wait=False)
-            stack.push_async_callback(self.runtime.pool.close, timeout=2.0)
+            pool = self.runtime.pool = make_pool(self.runtime.settings.require_url("ops"), "opsbook")
+            await pool.open(wait=False)
+            stack.push_async_callback(pool.close, timeout=2.0)
             if link := link_of(self.runtime.settings):
                 stack.push_async_callback(link.aclose)
             self.flags.start()
+            self.runtime.bus.start()
             stack.callback(self.runtime.bus.stop)
             for chapter in CHAPTERS:
                 if lifespan := chapter.lifespan():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from playwright.sync_api import Page
 
@@ -19,7 +21,9 @@ PAGES = [
     *("/ops/flags/shown/schedules?made=1", "/ops/flags/dead/schedules"),
     *("/ops/flags/-/webhooks", "/ops/flags/-/webhooks/1", "/ops/flags/-/webhooks/1/remove"),
     *("/ops/flags/dead", "/ops/audit", "/ops/audit?q=nothing-has-this", "/ops/access", "/ops/access/password"),
-    *("/ops/search?q=shown", "/ops/flags/never-was"),
+    *("/ops/performance", "/ops/performance/cache", "/ops/performance/cache/purge?all=true", "/ops/performance/limits"),
+    *("/ops/performance/limits/shown", "/ops/performance/blocks", "/ops/performance/blocks?q=nothing-has-this"),
+    *("/ops/performance/blocks/new", "/ops/database/pool", "/ops/search?q=shown", "/ops/flags/never-was"),
 ]
 
 
@@ -42,6 +46,26 @@ def _flags(api: httpx.Client) -> None:
     for name in ("shown", "dead"):
         api.post("/api/admin/flag-schedules", json={"flag": name, "ramp": ramp})
     api.post("/api/admin/flag-webhooks", json={"url": f"https://example.com/{'long' * 40}"})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _performance(api: httpx.Client, database: psycopg.Connection) -> None:
+    block = {"networks": ["203.0.113.0/24"], "reason": "r" * 80, "for_seconds": 900}
+    api.post("/api/admin/address-blocks", json=block)
+    columns = "id, host, pid, program, database, checked_out, waiting, longest_wait_seconds, holders"
+    stack = ["a/long/path/to/a/module/of/the/service/in/its/package.py:1 f", "b.py:2 g"]
+    holders = json.dumps([{"held_seconds": 3, "stack": stack}])
+    minute, hour = "date_trunc('minute', now())", "date_trunc('hour', now())"
+    for row in (
+        f"address_block_counts values ({minute}, 7)",
+        "rate_limits (policy, declared, per_minute) values ('shown', '{\"per_minute\": 60}', 5)",
+        f"rate_limit_counts values ({minute}, 'shown', 90, 10)",
+        f"rate_limit_keys values ({hour}, 'shown', '203.0.113.7', 9, 1, now())",
+        f"rate_limit_keys values ({hour}, 'shown', repeat('k', 200), 9, 1, now())",
+        f"cache_statistics values ({hour}, repeat('module.', 20) || 'prices', 90, 8, 7, 6, 5, 4, 3, 2)",
+        f"pool_processes ({columns}) values (gen_random_uuid(), 'host', 1, 'program', 'db', 1, 0, 0, '{holders}')",
+    ):
+        database.execute(f"insert into {row}".encode())
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -80,5 +104,6 @@ def test_axe_finds_nothing_outside_the_frame(new_page: NewPage) -> None:
 def violations(page: Page) -> list[str]:
     """What axe objects to, each with the first element that it means."""
     page.add_script_tag(path=AXE)
-    found: list[dict[str, Any]] = page.evaluate("axe.run().then(result => result.violations)")
+    run = "axe.run({resultTypes: ['violations']}).then(result => result.violations)"
+    found: list[dict[str, Any]] = page.evaluate(run)
     return [f"{each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}" for each in found]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsbook.web.charts import HEIGHT, WIDTH, Chart, Series, chart, count, filled, steps
+from opsbook.web.charts import HEIGHT, WIDTH, Chart, Series, chart, filled, steps
 
 STEP = timedelta(minutes=1)
 NOW = datetime(2031, 1, 31, 14, 5, 40, tzinfo=UTC)
@@ -28,14 +27,6 @@ def test_steps_begin_on_the_step_and_end_with_the_one_that_runs() -> None:
 def test_a_step_without_a_value_is_filled_with_zero() -> None:
     moments = steps(STEP, 3, NOW)
     assert filled(moments, {moments[1]: 7}) == [0, 7, 0]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (7, "7"), (1.5, "1.5"), (9_999, "9,999"), (12_345, "12.3 k"), (4e6, "4 M"), (2e9, "2 G")],
-)
-def test_a_count_is_short(value: float, text: str) -> None:
-    assert count(value) == text
 
 
 @given(values)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from opsbook.web.display import FieldChange, ago, browser, differences, distance, duration, percent, size
+from opsbook.web.display import FieldChange, ago, browser, count, differences, distance, duration, percent, size
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,11 @@ def test_a_browser_is_named_in_a_few_words(user_agent: str | None, name: str) ->
 )
 def test_a_size_is_told_in_the_largest_unit_that_fits(octets: float, text: str) -> None:
     assert size(octets) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (7, "7"), (1.5, "1.5"), (9_999, "9,999"), (12_345, "12.3 k"), (4e6, "4 M"), (2e9, "2 G")],
+)
+def test_a_count_is_short(value: float, text: str) -> None:
+    assert count(value) == text

@@ -40,6 +40,7 @@ NEW_CONNECTION = 0
 
 _CHECK_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 2.0
+"""So that no draw is taken from the service's own random numbers, which it may have seeded."""
 
 log = get_logger(__name__)
 

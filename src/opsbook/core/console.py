@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a check found something, 2 wrong usage, 3 could not reach 
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -30,6 +31,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; it stands in the audit.")]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST_DURATION = timedelta(days=36525)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -107,12 +109,15 @@ def parse_duration(text: str) -> timedelta:
     """`90s`, `15m`, `2h`, `7d`, `1w` as a duration.
 
     Raises:
-        Invalid: It is none of these.
+        Invalid: It is none of these, or longer than a century.
     """
-    number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or unit not in _UNITS or len(number) > 6:
+    found = re.fullmatch(r"([0-9]{1,6})([a-z])", text)
+    if found is None or found[2] not in _UNITS:
         raise Invalid(f"{text!r} is no duration; write for example 90s, 15m, 2h or 7d")
-    return timedelta(seconds=int(number) * _UNITS[unit])
+    duration = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    if duration > _LONGEST_DURATION:
+        raise Invalid(f"{text!r} is longer than a century; for good is to leave it out")
+    return duration
 
 
 def fail(error: OpsbookError) -> int:

@@ -10,9 +10,9 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import redis
 import redis.asyncio
@@ -32,6 +32,7 @@ from redis.retry import Retry
 
 from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
+from opsbook.core.redis_wire import AsyncWires, Wires
 
 if TYPE_CHECKING:
     from opsbook.core.settings import Settings
@@ -42,8 +43,10 @@ AsyncClient: TypeAlias = redis.asyncio.Redis
 
 _PATIENCE_SECONDS = 0.05
 _MOST_ASYNC_CONNECTIONS = 64
+_MOST_ASYNC_WIRES = 16
 _FIRST_PROBE_SECONDS = 0.1
 _LONGEST_PROBE_SECONDS = 1.0
+"""So that no draw is taken from the service's own random numbers, which it may have seeded."""
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 """What redis-py raises over the answers of a server that is no Redis."""
 
@@ -90,16 +93,42 @@ class RedisLink:
             async with asyncio.timeout(self._patience):
                 return await operation(await self._async_client())
 
+    def fetch(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """What stands under keys that lie on one node, None where nothing does; raises as `call` does."""
+        return self.call(lambda client: self._fetched(client, keys))
+
+    async def fetch_async(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """The same from an event loop."""
+        return await self.call_async(lambda client: self._fetched_async(client, keys))
+
     def close(self) -> None:
         """Let the connections of the threads go."""
+        self._wires.close()
         if self._plain is not None:
             self._plain.close()
             self._plain = None
 
     async def aclose(self) -> None:
         """Let the connections of this event loop go."""
-        if client := self._by_loop.pop(asyncio.get_running_loop(), None):
+        loop = asyncio.get_running_loop()
+        if wires := self._wires_by_loop.pop(loop, None):
+            await wires.aclose()
+        if client := self._by_loop.pop(loop, None):
             await client.aclose()
+
+    def _fetched(self, client: Client, keys: Sequence[str]) -> Sequence[bytes | None]:
+        if self._is_cluster:
+            return _values(client.mget(keys), len(keys))
+        return _values(self._wires.exchange(client, ("MGET", *keys)), len(keys))
+
+    async def _fetched_async(self, client: AsyncClient, keys: Sequence[str]) -> Sequence[bytes | None]:
+        if self._is_cluster:
+            return _values(await client.mget(keys), len(keys))
+        loop = asyncio.get_running_loop()
+        wires = self._wires_by_loop.get(loop)
+        if wires is None:
+            wires = self._wires_by_loop[loop] = AsyncWires(_MOST_ASYNC_WIRES)
+        return _values(await wires.exchange(client, ("MGET", *keys)), len(keys))
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -202,6 +231,10 @@ class RedisLink:
         self._available = True
         self._is_cluster: bool | None = None
         self._plain: Client | None = None
+        self._wires = Wires()
+        self._wires_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncWires] = (
+            weakref.WeakKeyDictionary()
+        )
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = weakref.WeakKeyDictionary()
 
 
@@ -211,6 +244,12 @@ def link_of(settings: Settings) -> RedisLink | None:
         return None
     url = settings.redis_url.get_secret_value()
     return _links.get(url) or _links.setdefault(url, RedisLink(url))
+
+
+def _values(reply: object, count: int) -> Sequence[bytes | None]:
+    if isinstance(reply, list) and len(values := cast("list[bytes | None]", reply)) == count:
+        return values
+    raise InvalidResponse("this is no answer of Redis's")
 
 
 def _clustered(info: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -128,6 +129,14 @@ class Settings(BaseSettings):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _reachable(cls, value: SecretStr | None) -> SecretStr | None:
+        # Here, and not at the first request: to be away is Redis's right, to have no address is a slip of the pen.
+        if value is not None and not _is_redis_url(value.get_secret_value()):
+            raise ValueError("it begins with redis://, rediss:// or unix://, and a port is a number")
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _readable(cls, value: str) -> str:
@@ -162,6 +171,14 @@ class Settings(BaseSettings):
         from opsbook.core.postgres.home import embedded_urls
 
         return embedded_urls(self.home)
+
+
+def _is_redis_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+    except ValueError:
+        return False
 
 
 def load_settings(folder: Path | None = None, **overrides: object) -> Settings:

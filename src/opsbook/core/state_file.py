@@ -80,8 +80,9 @@ class StateFile:
 
     def flush(self) -> None:
         """Write now what waits for its moment."""
-        if self._timer is not None:
-            self._timer.cancel()
+        timer = self._timer  # which forgets itself when its moment comes
+        if timer is not None:
+            timer.cancel()
             self._write()
 
     def forget_thread(self) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
+from opsbook.web.display import count, distance
+
 WIDTH, HEIGHT = 1000.0, 100.0
 _BAR_SHARE = 0.72
 """Of a step's width."""
@@ -78,14 +80,6 @@ def filled(moments: Sequence[datetime], values: Mapping[datetime, float]) -> Seq
     return [values.get(moment, 0.0) for moment in moments]
 
 
-def count(value: float) -> str:
-    """A number of things, in as many figures as an axis has room for: `12`, `3.4 k`, `1.2 M`."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if value >= size:
-            return f"{value / (1e3 if unit == 'k' else size):.3g} {unit}"
-    return f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
-
-
 def chart(
     title: str,
     moments: Sequence[datetime],
@@ -106,12 +100,12 @@ def chart(
         top: The scale's upper end; a round number above the highest value where left out.
     """
     end = top or _round_up(max(_heights(series), default=0.0))
-    span = step * len(moments)
+    seconds = (step * len(moments)).total_seconds()
     return Chart(
         title=title,
         summary="; ".join(_told(each, form) for each in series),
         scale=(form(end), form(end / 2), form(0)),
-        span=(f"{_length(span)} ago", f"{_length(span / 2)} ago", "now"),
+        span=(distance(seconds), distance(seconds / 2), "now"),
         marks=list(_marks(series, end)),
         columns=list(_columns(moments, series, form)),
     )
@@ -191,11 +185,3 @@ def _y(value: float, top: float) -> str:
 
 def _at(place: float) -> str:
     return f"{place:.2f}".rstrip("0").rstrip(".")
-
-
-def _length(span: timedelta) -> str:
-    minutes = span.total_seconds() / 60
-    for size, unit in ((1440, "d"), (60, "h")):
-        if minutes >= 2 * size or minutes == size:
-            return f"{minutes / size:.3g} {unit}"
-    return f"{minutes:.3g} min"

@@ -62,6 +62,14 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def count(value: float) -> str:
+    """A number of things, short enough for an axis: `12`, `3.4 k`, `1.2 M`."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            return f"{value / (1e3 if unit == 'k' else size):.3g} {unit}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
+
+
 def size(octets: float) -> str:
     """An amount of data: `512 B`, `3.4 MB`."""
     for unit in ("B", "kB", "MB", "GB"):

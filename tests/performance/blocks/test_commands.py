@@ -38,6 +38,11 @@ def test_a_block_for_two_hours(ops_url: str, database: psycopg.Connection) -> No
     assert typed(ops_url, "remove", "203.0.113.0/24", "--yes").code == 3
 
 
+def test_no_block_ends_beyond_the_calendar(ops_url: str) -> None:
+    tried = typed(ops_url, "add", "203.0.113.0/24", "--for", "999999w", "--dry-run")
+    assert (tried.code, "century" in tried.err) == (2, True)
+
+
 def test_nothing_is_done_unasked(ops_url: str, database: psycopg.Connection) -> None:
     tried = typed(ops_url, "add", "203.0.113.0/24", "--dry-run")
     assert (tried.code, tried.out) == (0, "would block 203.0.113.0/24 until removed\n")

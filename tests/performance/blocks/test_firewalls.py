@@ -14,10 +14,12 @@ import psycopg
 import pytest
 
 from opsbook.core.postgres.connect import connect
+from opsbook.core.queries import load_queries
 from opsbook.core.settings import Settings
 from opsbook.performance.blocks.firewalls.push import configured_firewall, push
 from opsbook.performance.blocks.firewalls.vercel import VercelFirewall
 
+QUERIES = load_queries("opsbook.performance.blocks")
 TOKEN = "token-of-the-account"
 PLACE = {"projectId": ["prj_1"], "teamId": ["team_1"]}
 
@@ -157,6 +159,16 @@ def test_told_once_it_is_left_alone(ops_url: str, vercel: Vercel, database: psyc
     told(ops_url, vercel)
     assert vercel.rules == {}
     database.execute("update firewall_pushes set pushed_at = now() - interval '16 minutes'")
+    told(ops_url, vercel)
+    assert vercel.blocked() == ["203.0.113.0/24"]
+
+
+def test_two_workers_do_not_tell_it_at_once(ops_url: str, vercel: Vercel, database: psycopg.Connection) -> None:
+    block(database, "203.0.113.0/24")
+    with psycopg.connect(ops_url) as other:
+        assert other.execute(QUERIES["take_push_turn"], {"firewall": "vercel"}).fetchone() == (True,)
+        told(ops_url, vercel)
+        assert (vercel.changes, outcome(database)) == ([], None)
     told(ops_url, vercel)
     assert vercel.blocked() == ["203.0.113.0/24"]
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from opsbook.performance import AddressBlocks
+from opsbook.performance.blocks import hits
 from tests.flags.helpers import until
 from tests.performance.blocks.conftest import OBEYS_WITHIN_SECONDS, newest_revision, obeys
 
@@ -20,6 +21,10 @@ NOWHERE = "postgresql://opsbook@127.0.0.1:1/none"
 
 def block(database: psycopg.Connection, network: str, expires_at: datetime | None = None) -> None:
     database.execute("insert into address_blocks (network, expires_at) values (%s, %s)", [network, expires_at])
+
+
+def is_counted(database: psycopg.Connection, network: str) -> bool:
+    return bool(database.execute("select from address_block_hits where network = %s", [network]).fetchall())
 
 
 def test_it_obeys_each_change_within_moments(blocks: AddressBlocks, database: psycopg.Connection) -> None:
@@ -108,6 +113,18 @@ def test_without_the_database_the_last_state_stays_also_after_a_restart(
     assert restarted.refuses(["198.51.100.7"])
     assert not restarted.refuses(["192.0.2.7"])
     restarted.close()
+
+
+def test_it_can_be_started_again(ops_url: str, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hits, "_EVERY_SECONDS", 0.2)
+    database.execute("delete from address_blocks")
+    view = AddressBlocks(ops_url)
+    for number in range(2):
+        view.start()
+        block(database, f"203.0.{number}.0/24")
+        obeys(view, f"203.0.{number}.7")
+        until(lambda n=number: is_counted(database, f"203.0.{n}.0/24"), OBEYS_WITHIN_SECONDS)
+        view.close()
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}\nnothing", b"\x00" * 100])

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 import opsbook
 from opsbook.core.redis_link import RedisLink
 from opsbook.core.settings import Settings
+from opsbook.performance.cache import calls, function
 from opsbook.performance.cache.process import process
 from tests.performance.cache.helpers import arrives, forget_memory, until
 from tests.redis_server import RedisServer, running_redis
@@ -191,6 +192,32 @@ async def test_what_was_begun_before_it_was_forgotten_is_not_shared(on_redis: On
     await link.aclose()
 
 
+@pytest.mark.anyio
+async def test_who_asks_redis_for_others_may_leave(on_redis: OnRedis, redis_server: RedisServer) -> None:
+    import asyncio
+
+    link = on_redis(patience_seconds=60)
+
+    @opsbook.cached()
+    async def read() -> int:
+        return 7
+
+    assert await read() == 7
+    forget_memory()
+    redis_server.freeze()
+    try:
+        first, second = [asyncio.create_task(read()) for _ in range(2)]
+        await arrives(lambda: read.statistics().waits)  # the second, for the first
+        first.cancel()
+    finally:
+        redis_server.thaw()
+    async with asyncio.timeout(60):
+        assert await second == 7
+    assert first.cancelled()
+    assert read.statistics().misses == 1
+    await link.aclose()
+
+
 def test_a_value_stays_in_redis_no_longer_than_it_is_usable(on_redis: OnRedis, redis_server: RedisServer) -> None:
     on_redis()
     opsbook.cached(ttl=100, stale=20, name="bounded")(point)()
@@ -199,6 +226,31 @@ def test_a_value_stays_in_redis_no_longer_than_it_is_usable(on_redis: OnRedis, r
         left = client.pttl(key)
     assert isinstance(left, int)
     assert 60_000 < left <= 120_000
+
+
+def test_what_another_process_renews_is_looked_for_again_before_it_ends(
+    on_redis: OnRedis, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_redis()
+    now = time.monotonic()
+    for module in (calls, function):
+        monkeypatch.setattr(module, "monotonic", lambda: now)
+    read = opsbook.cached(ttl=0.9, name="renewed elsewhere")(point)
+    read()
+    (target,) = [each for each in process.functions if each.name == "renewed elsewhere"]
+    call = target.call_of((), {})
+    with redis_server.client() as client:
+        client.set(process.names.lease(target.name, call.digest), "another process")
+        client.delete(process.names.entry(target.name, call.digest))
+    entry = target.memory.get(call.key)
+    assert entry is not None
+    due = entry._replace(refresh_at=now)
+    target.memory.put(call.key, due)
+    read()
+    until(lambda: target.memory.get(call.key) != due)
+    entry = target.memory.get(call.key)
+    assert entry is not None
+    assert now < entry.refresh_at < entry.fresh_until
 
 
 def test_frozen_it_costs_a_moment_once(on_redis: OnRedis, redis_server: RedisServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -133,6 +134,34 @@ async def test_poisoned_values_are_taken_for_none(server: RedisServer) -> None:
         assert client.pttl(key) > 60_000
     await limiter.aclose()
     await link.aclose()
+
+
+async def test_a_moment_of_another_age_takes_no_process_along(server: RedisServer) -> None:
+    link = RedisLink(server.url, patience_seconds=PATIENT_SECONDS)
+    limiter = SharedLimiter(link, "aged")
+    far = float(2**53 - 2)
+    with server.client() as client:
+        client.set("opsbook:limit:aged:p:poisoned", struct.pack("<6d", 1.0, far, far, 0.0, 0.0, 0.0))
+    for key in ("poisoned", "other"):
+        claim = Claim("p", key, 1, (Window(2, 60),))
+        assert [longest_wait(await limiter.decide([claim])) > 0 for _ in range(3)] == [False, False, True]
+    await limiter.aclose()
+    await link.aclose()
+
+
+@pytest.mark.parametrize("trouble", ["full", "away"])
+async def test_a_log_tells_once_that_redis_is_away(trouble: str, caplog: pytest.LogCaptureFixture) -> None:
+    with running_redis() as server, server.client() as client:
+        async with limited_by(server.url, RateLimit("p", per_hour=10, workers=5)) as app:
+            assert await admitted(app, 11) == 10
+            if trouble == "full":
+                client.config_set("maxmemory", "1")
+            else:
+                server.kill()
+            for _ in range(20):
+                # A refusal needs no memory: a full Redis gives one, and fails the next.
+                assert await admitted(app, 1, "198.51.100.4") + await admitted(app, 1) <= 2
+    assert len([record for record in caplog.records if "rate_limits" in record.getMessage()]) == 1, caplog.text
 
 
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -13,12 +15,14 @@ import httpx
 import psycopg
 import pytest
 
+from opsbook.core.audit import acting
+from opsbook.core.bus import Bus
 from opsbook.core.postgres.connect import connect
 from opsbook.core.settings import Settings
-from opsbook.performance import RateLimit
-from opsbook.performance.limits import store
+from opsbook.performance import LimitRegister, RateLimit, RateLimits
+from opsbook.performance.limits import reporting, store
 from tests.command_line import Typed, opsbook
-from tests.performance.limits.service import Service, limited_service, until
+from tests.performance.limits.service import DEADLINE_SECONDS, Service, limited_service, until
 
 POLICY = RateLimit("levered", per_minute=1000, per_hour=5000)
 
@@ -119,6 +123,31 @@ def test_a_change_ends_by_each_workers_own_clock(services: list[Service], databa
     )
 
 
+def test_without_the_database_the_last_state_stays_also_after_a_restart(
+    services: list[Service], settings: Settings, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    database.execute(
+        "update rate_limits set per_minute = 40, until = now() + interval '1 hour' where policy = 'levered'"
+    )
+    file, bus = tmp_path / "rate-limits", Bus(settings.require_url("ops"))
+    limits = RateLimits([POLICY])
+    register = LimitRegister(limits, bus, file)
+    bus.start()
+    try:
+        until(lambda: limits.windows_of("levered")[0].limit == 40)
+        until(file.exists)
+        register.flush()
+    finally:
+        bus.stop()
+    restarted = RateLimits([POLICY])
+    LimitRegister(restarted, Bus("postgresql://opsbook@127.0.0.1:1/none"), file)
+    assert [window.limit for window in restarted.windows_of("levered")] == [40, 5000]
+    late = RateLimits([POLICY], clock=lambda: time.monotonic() + 3601)
+    with patch.object(time, "time", lambda now=time.time: now() + 3601):
+        LimitRegister(late, Bus("postgresql://opsbook@127.0.0.1:1/none"), file)
+    assert late.windows_of("levered")[0].limit == 1000, "its time is over"
+
+
 def test_the_worker_writes_down_what_went_back(database: psycopg.Connection, ops_url: str) -> None:
     database.execute(
         "update rate_limits set per_minute = 40, until = clock_timestamp() + interval '1 s' where policy = 'levered'"
@@ -128,6 +157,26 @@ def test_the_worker_writes_down_what_went_back(database: psycopg.Connection, ops
     assert rows(database, "select per_minute, until from rate_limits where policy = 'levered'") == [(None, None)]
     audited = rows(database, "select action, actor_kind, reason from security_audit order by id desc limit 1")
     assert audited == [("rate_limit.reset", "system", "went back by itself")]
+
+
+def test_what_is_over_is_not_taken_along_by_the_next_change(database: psycopg.Connection, ops_url: str) -> None:
+    set_for_a_moment(database)
+    done = typed(ops_url, "set", "levered", "--per-minute", "70", "--yes", "--json").json
+    assert (done["set"], done["mode"], done["until"]) == ({"per_minute": 70}, "enforce", None)
+
+
+def test_the_worker_takes_nothing_back_that_was_set_meanwhile(
+    database: psycopg.Connection, ops_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_for_a_moment(database)
+
+    def acting_late(*given: Any) -> Any:
+        database.execute("update rate_limits set per_hour = 50, until = null where policy = 'levered'")
+        return acting(*given)
+
+    monkeypatch.setattr(store, "acting", acting_late)
+    asyncio.run(reset_over(ops_url))
+    assert rows(database, "select per_hour from rate_limits where policy = 'levered'") == [(50,)]
 
 
 def test_limits_of_single_routes_are_listed_before_they_are_asked(services: list[Service], ops_url: str) -> None:
@@ -187,6 +236,22 @@ def test_lowering_and_raising_keep_the_history(services: list[Service], database
     assert used < 1_000_000 - service.remaining()
 
 
+def test_a_report_that_fails_is_not_the_last(
+    services: list[Service], database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def failing(*_: object) -> None:
+        failed.set()
+        raise RuntimeError("dictionary changed size during iteration")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reporting.Reporter, "_send", failing)
+        assert failed.wait(DEADLINE_SECONDS)
+    before = seen(database)
+    until(lambda: all(now > then for now, then in zip(seen(database), before, strict=True)))
+
+
 def test_who_was_refused_is_found(services: list[Service], database: psycopg.Connection, ops_url: str) -> None:
     database.execute("update rate_limits set per_minute = 1 where policy = 'levered'")
     obeyed(services, 1)
@@ -210,9 +275,22 @@ def test_the_counts_are_measured(services: list[Service], api: httpx.Client) -> 
     assert 'opsbook_rate_limit_in_force{policy="levered",window="minute"} 1000.0' in api.get("/metrics").text
 
 
+def set_for_a_moment(database: psycopg.Connection) -> None:
+    """Set it, and wait until that is over and the worker has not been there."""
+    database.execute(
+        "update rate_limits set per_hour = 40, mode = 'observe', until = clock_timestamp() + interval '0.5 s'"
+        " where policy = 'levered'"
+    )
+    until(lambda: rows(database, "select from rate_limits where until < now()"))
+
+
 def obeyed(services: Sequence[Service], limit: int) -> None:
     for service in services:
         until(lambda service=service: service.limit_in_force() == limit)
+
+
+def seen(database: psycopg.Connection) -> list[Any]:
+    return rows(database, "select seen_at from rate_limit_processes order by 1")
 
 
 def typed(ops_url: str, *arguments: str) -> Typed:

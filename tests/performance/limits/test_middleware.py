@@ -12,17 +12,19 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI, Request
 from starlette.authentication import BaseUser, SimpleUser
-from starlette.types import Receive, Scope, Send
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import opsbook
 from opsbook.core.errors import Invalid
 from opsbook.core.http.client_address import TrustedProxies
+from opsbook.performance.limits import limiter
 from opsbook.performance.limits.answer import Item, headers_of
 from opsbook.performance.limits.decision import Standing, Window
 from opsbook.performance.limits.limiter import RateLimits
 from opsbook.performance.limits.middleware import LimitMiddleware
 from opsbook.performance.limits.policy import RateLimit
-from opsbook.performance.limits.terms import Override
+from opsbook.performance.limits.terms import Override, terms_of
 from tests.performance.limits.adversary import VirtualClock
 from tests.performance.limits.asked import Answer, ask, well
 
@@ -243,12 +245,47 @@ async def test_single_routes_have_limits_of_their_own(with_middleware: bool) -> 
     answers = [await client.get("/sign-in") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     refused = answers[-1].headers
+    assert answers[-1].json()["detail"].startswith("more than 2 in a minute; come back in")
+    assert refused["content-type"] == ("application/problem+json" if with_middleware else "application/json")
     assert 1 <= int(refused["retry-after"]) <= 60
     assert '"sign-in-minute";r=0' in refused["ratelimit"]
     assert (await client.get("/open")).status_code == 200
     if with_middleware:
         assert answers[-1].json()["violated-policies"] == ["sign-in-minute"]
         assert answers[0].headers["ratelimit"].startswith('"default-minute";r=99')
+
+
+async def test_what_an_app_makes_of_a_refusal_is_not_sent() -> None:
+    app = FastAPI()
+    app.add_api_route("/", lambda: "well", dependencies=[Depends(opsbook.limited(RateLimit("p", per_minute=1)))])
+    app.add_exception_handler(Exception, lambda request, error: PlainTextResponse("oops", 500))
+    client = client_of(LimitMiddleware(app))
+    answers = [await client.get("/") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[1].json()["violated-policies"] == ["p-minute"]
+
+
+async def test_a_failure_of_the_app_stays_one() -> None:
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("of the app")
+
+    with pytest.raises(ValueError, match="of the app"):
+        await ask(LimitMiddleware(failing, [RateLimit("p", per_minute=1)]))
+
+
+def test_what_another_thread_sets_meanwhile_is_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = RateLimits([RateLimit("p", per_minute=5)])
+
+    def interrupted(*given: Any) -> Any:
+        monkeypatch.setattr(limiter, "terms_of", terms_of)
+        found = terms_of(*given)
+        limits.override({"p": Override({"per_minute": 2})})
+        limits.declare(RateLimit("q", per_minute=1))
+        return found
+
+    monkeypatch.setattr(limiter, "terms_of", interrupted)
+    limits.override({"p": Override({"per_minute": 3})})
+    assert [limits.windows_of(name)[0].limit for name in ("p", "q")] == [2, 1]
 
 
 async def test_a_limit_by_user_goes_by_whom_a_dependency_found() -> None:
@@ -270,6 +307,8 @@ async def test_a_limit_by_user_goes_by_whom_a_dependency_found() -> None:
         {"name": "p"},
         {"name": "p", "per_minute": 0},
         {"name": "p", "per_day": 10**7},
+        {"name": "p", "per_minute": 5, "per_day": 100, "cost": 6},
+        {"name": "p", "per_minute": 5, "cost": -1},
         {"name": 'p"', "per_minute": 1},
         {"name": "p\n", "per_minute": 1},
         {"name": "", "per_minute": 1},
@@ -303,7 +342,7 @@ def limited(
     return LimitMiddleware(well, RateLimits(policies, clock=clock, proxies=proxies))
 
 
-def client_of(app: FastAPI) -> httpx.AsyncClient:
+def client_of(app: ASGIApp) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
 
 

@@ -21,7 +21,7 @@ from opsbook.core.postgres.connect import Connection
 from opsbook.performance.blocks import store
 from opsbook.performance.blocks.guard import Network, read_networks
 
-app = typer.Typer(no_args_is_help=True, help="Refuse requests by address.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Refuse requests by address.")
 
 Networks = Annotated[list[str] | None, typer.Argument(help="As 203.0.113.0/24, 203.0.113.7 or 2001:db8::/48.")]
 ListOption = Annotated[

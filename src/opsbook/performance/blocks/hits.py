@@ -53,9 +53,10 @@ class Hits:
             self._thread.start()
 
     def stop(self) -> None:
-        """Report what is left, and end."""
+        """Report what is left, and end; `start` begins anew."""
         self._stop.set()
         self.report()
+        self._prepare()
 
     def report(self) -> None:
         """Add what was counted since the last time; never raises."""

@@ -167,6 +167,10 @@ delete from opsbook.address_blocks where expires_at <= now()
 with counts as (delete from opsbook.address_block_counts where minute < now() - interval '7 days')
 delete from opsbook.address_block_removals where removed_at < now() - interval '1 day'
 
+-- name: take_push_turn
+-- Whether this connection may tell a firewall, as long as it lasts: no two workers do at once.
+select pg_try_advisory_lock(hashtextextended('opsbook.push:' || %(firewall)s, 0)) as is_ours
+
 -- name: is_told
 -- Whether a firewall was told of the blocks as they are. Others may change it, so only within a quarter of an hour.
 select exists (

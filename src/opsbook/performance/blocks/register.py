@@ -93,11 +93,12 @@ class AddressBlocks:
         self._hits.report()
 
     def close(self) -> None:
-        """Stop following; what is in memory stays in force."""
+        """Stop following; what is in memory stays in force, and `start` begins anew."""
         if self._owns_bus:
             self._bus.stop()
         self._hits.stop()
         self._file.flush()
+        self._started = False
 
     def forget_threads(self) -> None:
         """In a forked child: go on from memory, and follow anew when next asked."""

@@ -17,7 +17,9 @@ from opsbook.core.log import get_logger
 from opsbook.performance.cache.flight import ABANDONED, Flight, leading, outcome_of, waiting_for
 from opsbook.performance.cache.function import CachedFunction, Call, NotTaken
 from opsbook.performance.cache.keys import ALONE, NoKey
+from opsbook.performance.cache.memory import Entry
 from opsbook.performance.cache.purges import Purge
+from opsbook.performance.cache.shared import Found
 from opsbook.performance.cache.steps import carry_out, carry_out_async
 
 log = get_logger(__name__)
@@ -166,7 +168,10 @@ async def _call_async(target: CachedFunction, args: tuple[Any, ...], kwargs: dic
             return entry.value
         flight, is_leader = target.join(call)
         if is_leader:
-            _start_task(target, call, flight, compute)
+            found = await _at_hand(target, call, flight)
+            if found is not None:
+                return found.value
+            _start_task(target, call, flight, compute, has_looked=True)
         with waiting_for(flight) as may_wait:
             if not may_wait:
                 return await target.function(*args, **kwargs)
@@ -174,6 +179,20 @@ async def _call_async(target: CachedFunction, args: tuple[Any, ...], kwargs: dic
             found = await _outcome_async(flight)
         if found is not ABANDONED:
             return found
+
+
+async def _at_hand(target: CachedFunction, call: Call, flight: Flight) -> Entry | Found | None:
+    """What memory or Redis has; to look there takes no task, which would cost as much as the look."""
+    try:
+        found = await carry_out_async(target.find(call, flight), _nothing)
+    except BaseException as error:
+        target.flights.over(call.key, flight)
+        flight.fail(error)  # those who wait look for themselves
+        raise
+    if found is not None:
+        target.flights.over(call.key, flight)
+        flight.land(found.value)
+    return found
 
 
 async def _outcome_async(flight: Flight) -> Any:
@@ -188,13 +207,20 @@ async def _outcome_async(flight: Flight) -> Any:
 
 
 def _start_task(
-    target: CachedFunction, call: Call, flight: Flight, compute: Callable[[Flight], Any], *, anew: bool = False
+    target: CachedFunction,
+    call: Call,
+    flight: Flight,
+    compute: Callable[[Flight], Any],
+    *,
+    anew: bool = False,
+    has_looked: bool = False,
 ) -> None:
     """In a task of its own, so that the computation outlives the caller who happened to come first."""
 
     async def lead() -> object:
         try:
-            value = await carry_out_async(target.obtain(call, flight, anew=anew), lambda: compute(flight))
+            procedure = target.obtain(call, flight, anew=anew, has_looked=has_looked)
+            value = await carry_out_async(procedure, lambda: compute(flight))
         except BaseException as error:
             target.flights.over(call.key, flight)
             flight.fail(error)

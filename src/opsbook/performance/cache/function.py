@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _RETRY_REFRESH_SECONDS = 1.0
 """How long a result that could not be computed anew is left alone, however many ask for it."""
+_SOONEST_REFRESH_SECONDS = 0.02
+"""How long it is left alone at least."""
 _IN_MEMORY = 4
 """A value's size in memory, by that of its bytes in Redis; about, for to measure it would double the cost of a hit."""
 _SAME_MOMENT_SECONDS = 0.01
@@ -124,22 +126,38 @@ class CachedFunction:
         """The flight for a call, and whether the caller is to lead it."""
         return self.flights.join(call.key, lambda: Flight(call.digest, call.tags))
 
-    def obtain(self, call: Call, flight: Flight, *, anew: bool) -> Procedure[object]:
+    def find(self, call: Call, flight: Flight) -> Procedure[Entry | Found | None]:
+        """The leader's look into Redis, for what need not be computed."""
+        entry = self.from_memory(call.key)[0]
+        level = self._level(call) if entry is None else None
+        if level is None:
+            return entry  # which may have come between the caller's look and its flight
+        try:
+            found = yield from level.look(call.digest, call.tags)
+        except RedisAway:
+            return None
+        if found is not None:
+            self._keep_found(call, flight, found)
+            self.counts.shared_hits += 1
+        return found
+
+    def obtain(self, call: Call, flight: Flight, *, anew: bool, has_looked: bool = False) -> Procedure[object]:
         """The leader's procedure: look in Redis, else compute, keep and share.
 
         Args:
             call: What is called.
             flight: Its flight.
             anew: Whether this is a refresh, for which nobody waits.
+            has_looked: Whether `find` has found nothing.
         """
         if not anew and (entry := self.from_memory(call.key)[0]) is not None:
             return entry.value  # it came between the caller's look and its flight
         level = self._level(call)
         lease: Lease | None = None
         if level is not None:
-            found = yield from self._look(level, call, anew=anew)
+            found = yield from self._look(level, call, anew=anew, has_looked=has_looked)
             if isinstance(found, Found):
-                self._keep(call, flight, found.value, found.lifetime, _IN_MEMORY * found.size + size_of(call.key))
+                self._keep_found(call, flight, found)
                 self.counts.shared_hits += not anew
                 return found.value
             lease = found
@@ -157,11 +175,11 @@ class CachedFunction:
             self._has_told_uncached = True
             log.warning("not_cached", function=self.name, reason=str(error))
 
-    def put_off_refresh(self, call: Call) -> None:
-        """After a refresh that failed: leave the entry alone for a moment."""
+    def put_off_refresh(self, call: Call, seconds: float = _RETRY_REFRESH_SECONDS) -> None:
+        """After a refresh that came to nothing: leave the entry alone for a moment."""
         entry = self.memory.get(call.key)
         if entry is not None:
-            later = min(monotonic() + _RETRY_REFRESH_SECONDS, entry.usable_until)
+            later = min(monotonic() + seconds, entry.usable_until)
             self.memory.put(call.key, entry._replace(refresh_at=later))
 
     def apply(self, purge: Purge) -> None:
@@ -210,12 +228,12 @@ class CachedFunction:
             self._shared = SharedLevel(link, self.process.names, self.name, self._codec, lifetime)
         return self._shared if link.available else None
 
-    def _look(self, level: SharedLevel, call: Call, *, anew: bool) -> Procedure[Found | Lease | None]:
+    def _look(self, level: SharedLevel, call: Call, *, anew: bool, has_looked: bool) -> Procedure[Found | Lease | None]:
         entry = self.memory.get(call.key) if anew else None
         fresher_than = entry.fresh_until - monotonic() + _SAME_MOMENT_SECONDS if entry else float("-inf")
         patience = 0.0 if anew else self.process.patience_seconds
         try:
-            found = yield from level.look(call.digest, call.tags)
+            found = None if has_looked else (yield from level.look(call.digest, call.tags))
             if found is not None and found.lifetime.fresh > fresher_than:
                 return found
             return (
@@ -267,6 +285,10 @@ class CachedFunction:
         except RedisAway:
             return True
 
+    def _keep_found(self, call: Call, flight: Flight, found: Found) -> None:
+        if self.options.maximum_entries:
+            self._keep(call, flight, found.value, found.lifetime, _IN_MEMORY * found.size + size_of(call.key))
+
     def _keep(self, call: Call, flight: Flight, value: object, lifetime: Lifetime, size: int) -> None:
         if not flight.is_current or not self.options.maximum_entries or not self.process.may_remember:
             return
@@ -278,9 +300,13 @@ class CachedFunction:
             self.memory.drop(call.key)  # invalidated between the look and the put
 
     def _as_it_was(self, call: Call) -> object:
+        """While another process computes it; its result is to be fetched before this one ends, so that nobody waits."""
         entry = self.memory.get(call.key)
-        self.put_off_refresh(call)
-        return entry.value if entry else None
+        if entry is None:
+            return None
+        left = entry.fresh_until - monotonic()
+        self.put_off_refresh(call, max(left / 2, _SOONEST_REFRESH_SECONDS) if left > 0 else _RETRY_REFRESH_SECONDS)
+        return entry.value
 
     def _tell_why_not_shared(self, error: CannotTravel) -> None:
         if not self._has_told_why_not_shared:

@@ -18,7 +18,7 @@ from opsbook.core.redis_link import RedisLink
 from opsbook.performance.cache.envelope import Envelope, Lifetime, pack, unpack
 from opsbook.performance.cache.leases import LEASE_MILLISECONDS, LeaseKeeper
 from opsbook.performance.cache.names import Names
-from opsbook.performance.cache.steps import Ask, Pause, Procedure
+from opsbook.performance.cache.steps import Ask, Fetch, Pause, Procedure
 from opsbook.performance.cache.values import Codec, Unreadable
 
 _SPARE_MILLISECONDS = 60_000
@@ -75,7 +75,7 @@ class SharedLevel:
     def look(self, digest: bytes, tags: Sequence[str]) -> Procedure[Found | None]:
         """The value, where there is a usable one."""
         keys = [self._names.entry(self._function, digest), *self._names.generations(self._function, tags)]
-        data, *generations = yield Ask(self.link, lambda client: client.mget(keys))
+        data, *generations = yield Fetch(self.link, keys)
         return self._opened(unpack(data, self._codec.fingerprint, generations))
 
     def found_or_leased(

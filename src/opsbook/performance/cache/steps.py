@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from opsbook.core.redis_link import RedisLink
@@ -23,6 +23,13 @@ class Ask(NamedTuple):
     operation: Callable[[Any], Any]
 
 
+class Fetch(NamedTuple):
+    """Read what stands under these keys of one node; it is sent back, `RedisAway` thrown."""
+
+    link: RedisLink
+    keys: Sequence[str]
+
+
 class Pause(NamedTuple):
     """Wait so many seconds."""
 
@@ -35,7 +42,7 @@ class Compute:
 
 COMPUTE = Compute()
 
-Step: TypeAlias = Ask | Pause | Compute
+Step: TypeAlias = Ask | Fetch | Pause | Compute
 Procedure: TypeAlias = Generator[Step, Any, T]
 
 
@@ -43,6 +50,8 @@ def carry_out(procedure: Procedure[T], compute: Callable[[], object]) -> T:
     """Run a procedure in this thread."""
 
     def done(step: Step) -> object:
+        if isinstance(step, Fetch):
+            return step.link.fetch(step.keys)
         if isinstance(step, Ask):
             return step.link.call(step.operation)
         if isinstance(step, Pause):
@@ -66,6 +75,8 @@ async def carry_out_async(procedure: Procedure[T], compute: Callable[[], Awaitab
     """Run a procedure in this event loop."""
 
     async def done(step: Step) -> object:
+        if isinstance(step, Fetch):
+            return await step.link.fetch_async(step.keys)
         if isinstance(step, Ask):
             return await step.link.call_async(step.operation)
         if isinstance(step, Pause):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from starlette.responses import Response
@@ -19,6 +20,8 @@ from opsbook.performance.limits.decision import Standing, Window, Windows, longe
 _TYPES = "https://iana.org/assignments/http-problem-types#"
 _AWAY_SECONDS = 2
 """After which to come back while Redis is away; its breaker looks every second."""
+_MOST_WINDOWS = 1024
+"""Of which what is written about them is kept; operators change limits now and then."""
 _WORDS = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
 
 RawHeader: TypeAlias = tuple[bytes, bytes]
@@ -96,12 +99,19 @@ def _problem(kind: _Kind, detail: str, seconds: int, policies: Sequence[str], re
     return problem_response(kind.status, kind.title, detail, request_id, headers=headers, **extensions)
 
 
+@lru_cache(maxsize=_MOST_WINDOWS)
 def _quota(policy: str, window: Window) -> str:
-    return f"{_string(quota_name(policy, window))};q={window.limit};w={math.ceil(window.seconds)}"
+    return f"{_quoted_name(policy, window)};q={window.limit};w={math.ceil(window.seconds)}"
 
 
 def _limit(item: Item) -> str:
-    return f"{_string(item.name)};r={item.standing.remaining};t={whole_seconds(item.standing.reset)}"
+    policy, window, (_, remaining, reset) = item
+    return f"{_quoted_name(policy, window)};r={remaining};t={whole_seconds(reset)}"
+
+
+@lru_cache(maxsize=_MOST_WINDOWS)
+def _quoted_name(policy: str, window: Window) -> str:
+    return _string(quota_name(policy, window))
 
 
 def _word(window: Window) -> str:

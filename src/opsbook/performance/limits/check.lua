@@ -17,6 +17,13 @@ local HEADER, MOMENT, SMALLEST = 16, 8, 4
 local WHOLE = 16384 -- bytes up to which a value is read at once; of a larger one single moments are
 local MARGIN = 300 * 1000000 -- how long it is kept at least beyond its longest window
 local NONE = rep('\0', MOMENT)
+local YEAR = 366 * 86400 * 1000000 -- by which no clock is ahead of another
+
+local now = tonumber(ARGV[1])
+if now == 0 then
+    local time = call('TIME')
+    now = time[1] * 1000000 + time[2]
+end
 
 -- The n-th most recent moment, 1 the newest.
 local function moment(ring, n)
@@ -48,7 +55,8 @@ local function parse(key, data, length)
         ring.stored = head -- it has not come round yet
     end
     ring.latest = moment(ring, 1)
-    return ring.latest >= 0 and ring.latest < 2 ^ 53 and ring or nil
+    -- One from beyond would take every caller along, and their limits out of force.
+    return ring.latest >= 0 and ring.latest < now + YEAR and ring or nil
 end
 
 -- What is no ring of ours, of whatever type, counts as none.
@@ -136,12 +144,6 @@ local function record(ring, cost, longest, milliseconds, now)
         call('PEXPIRE', ring.key, milliseconds)
     end
     ring.latest = now
-end
-
-local now = tonumber(ARGV[1])
-if now == 0 then
-    local time = call('TIME')
-    now = time[1] * 1000000 + time[2]
 end
 
 local question = cmsgpack.unpack(ARGV[2])

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-import hiredis
-import redis
 from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
 from opsbook.core.redis_link import AsyncClient, RedisLink
+from opsbook.core.redis_wire import AsyncWire
 from opsbook.performance.limits.decision import Decision, longest_wait
 from opsbook.performance.limits.script import Question, Request, Script
 
@@ -35,7 +31,7 @@ class Lane:
         self._is_busy = False
         self._crowd = 0
         self._next: asyncio.Task[None] | None = None
-        self._connection: AbstractConnection | None = None
+        self._wire = AsyncWire()
 
     @property
     def load(self) -> int:
@@ -62,9 +58,7 @@ class Lane:
 
     async def aclose(self) -> None:
         """Let the connection go; the next question makes a new one."""
-        held, self._connection = self._connection, None
-        if held is not None:
-            await held.disconnect(nowait=True)
+        await self._wire.aclose()
 
     def _hand_over(self) -> None:
         """Leave those who came in between to a task, for whoever asked for all has their own answer."""
@@ -108,7 +102,7 @@ class Lane:
         if isinstance(client, RedisCluster):
             return [await self._one_by_one(client, request) for request in requests]
         question = self._script.question(requests)
-        return self._script.read(requests, await _run(partial(self._exchange, client), question))
+        return self._script.read(requests, await _run(partial(self._wire.exchange, client), question))
 
     async def _one_by_one(self, client: AsyncClient, request: Request) -> Decision:
         """On a cluster each claim's key may live on another node."""
@@ -120,40 +114,6 @@ class Lane:
             if longest_wait(standings):
                 break
         return standings
-
-    async def _exchange(self, client: AsyncClient, command: tuple[Any, ...]) -> Any:
-        """One command on the lane's own connection: to take one from the pool costs as much as the question."""
-        held = self._connection
-        try:
-            return await self._on(held or await self._connected(client), command)
-        except redis.ConnectionError:
-            if held is None:
-                raise
-            # It ended while nobody used it, as in a restart that nobody noticed.
-            return await self._on(await self._connected(client), command)
-
-    async def _connected(self, client: AsyncClient) -> AbstractConnection:
-        connection = client.connection_pool.make_connection()
-        connection.socket_timeout = None  # the link's patience bounds the whole exchange
-        self._connection = connection
-        try:
-            await connection.connect()
-        except BaseException:
-            await self.aclose()
-            raise
-        return connection
-
-    async def _on(self, connection: AbstractConnection, command: tuple[Any, ...]) -> Any:
-        try:
-            await connection.send_packed_command(hiredis.pack_command(command), check_health=False)
-            return await connection.read_response(timeout=math.inf)
-        except ResponseError:
-            raise
-        except BaseException:
-            # An answer may still come on it, which would be taken for that to the next question.
-            with suppress(redis.RedisError, OSError):
-                await self.aclose()
-            raise
 
 
 class _Asked(NamedTuple):

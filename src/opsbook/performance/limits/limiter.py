@@ -16,11 +16,14 @@ from opsbook.core.redis_link import RedisAway, RedisLink
 from opsbook.performance.limits.answer import Item, items_of
 from opsbook.performance.limits.claims import claims_of
 from opsbook.performance.limits.counts import Counts
-from opsbook.performance.limits.decision import Claim, Decision, Window, longest_wait
+from opsbook.performance.limits.decision import Claim, Decision, Window, Windows, longest_wait
 from opsbook.performance.limits.memory import MemoryLimiter
 from opsbook.performance.limits.policy import RateLimit
 from opsbook.performance.limits.shared import SharedLimiter
 from opsbook.performance.limits.terms import Overrides, next_end, terms_of
+
+_SETTLED_SECONDS = 5.0
+"""Without a failure, after which Redis is taken to be back."""
 
 log = get_logger(__name__)
 
@@ -67,7 +70,7 @@ class RateLimits:
         self._proxies = proxies or TrustedProxies()
         self._memory = MemoryLimiter(clock)
         self._shared = SharedLimiter(link, namespace, clock) if link else None
-        self._is_away = False
+        self._away_at: float | None = None
         self._overrides: Overrides = {}
         self._reckon()
         self.declare(*policies)
@@ -95,6 +98,10 @@ class RateLimits:
         self._overrides = overrides
         self._reckon()
 
+    def windows_of(self, policy: str) -> Windows:
+        """What is in force for a declared policy; the longest window last."""
+        return self._terms[policy].windows
+
     def meet(self, processes: int) -> None:
         """Learn how many processes count the same policies now; never fewer than were configured."""
         self.workers = max(_configured_workers(), processes)
@@ -119,12 +126,13 @@ class RateLimits:
         try:
             decision = await self._shared.decide(claims)
         except RedisAway as error:
-            if not self._is_away:
-                self._is_away = True
+            if self._away_at is None:
                 log.warning("rate_limits_without_redis", error=str(error), workers=self.workers)
+            self._away_at = self.clock()
             return self._decide_alone(claims)
-        if self._is_away:
-            self._is_away = False
+        # One that is full, or a cluster in part, answers this and refuses that: callers must not fill the log by it.
+        if self._away_at is not None and self.clock() - self._away_at > _SETTLED_SECONDS:
+            self._away_at = None
             log.info("rate_limits_on_redis_again")
         return _Decided(claims, decision)
 
@@ -160,9 +168,13 @@ class RateLimits:
         return Verdict(items, waits, decided.uncounted)
 
     def _reckon(self) -> None:
-        now, overrides = self.clock(), self._overrides
-        self._terms = terms_of(self.policies, overrides, now)
-        self._next_end = next_end(overrides, now)
+        while True:
+            now, overrides, known = self.clock(), self._overrides, len(self.policies)
+            self._terms = terms_of(self.policies, overrides, now)
+            self._next_end = next_end(overrides, now)
+            # Again where another thread brought more meanwhile, which these would undo.
+            if overrides is self._overrides and known == len(self.policies):
+                return
 
 
 class _Decided(NamedTuple):

@@ -44,6 +44,21 @@ class Log:
         self.moments = _SMALLEST_RING[:]
         self.head = 0
 
+    def admit(self, windows: Windows, cost: int, now: float) -> bool:
+        """Whether every window has room for the cost, and if so note it: `wait` and `record` at once, and faster."""
+        moments, head = self.moments, self.head
+        size, seconds = len(moments), 0.0
+        for limit, seconds in windows:
+            nth = limit - cost + 1
+            if nth <= size and (nth < 1 or moments[head - nth] - now + seconds > 0):
+                return False
+        if cost == 1 and moments[head] - now + seconds <= 0:
+            moments[head] = now
+            self.head = head + 1 if head + 1 < size else 0
+        else:
+            self.record(cost, now, seconds)
+        return True
+
     def wait(self, windows: Windows, cost: int, now: float) -> float:
         """Seconds until every window has room for the cost, 0 or less for now; infinite where one never has."""
         moments, head = self.moments, self.head
@@ -156,15 +171,16 @@ class MemoryLimiter:
                 log = self._policies[policy].young[key]
             except KeyError:
                 log = self._find(policy, key, now, windows)
-            if log.wait(windows, cost, now) > 0:
-                return False
-            log.record(cost, now, windows[-1].seconds)
-            return True
+            return log.admit(windows, cost, now)
 
     def decide(self, claims: Sequence[Claim]) -> Decision:
         """Admit all of the claims or none, and say how each of their windows then stands."""
         with self._lock:
             now = self._clock()
+            if len(claims) == 1:  # as most often; it takes three quarters of the time
+                _, _, cost, windows = claim = claims[0]
+                log = self._find(claim.policy, claim.key, now, windows)
+                return log.standings(windows, 0 if log.admit(windows, cost, now) else cost, now)
             logs = [self._find(claim.policy, claim.key, now, claim.windows) for claim in claims]
             pairs = list(zip(logs, claims, strict=True))
             admitted = all(log.wait(claim.windows, claim.cost, now) <= 0 for log, claim in pairs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+import orjson
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
@@ -40,8 +41,12 @@ class LimitMiddleware:
             if self._limits.everywhere:
                 await passage.check(scope, self._limits.everywhere)
             await self._app(scope, receive, passage.send)
-        except NotAdmitted as refused:
-            await refused.response(passage.items, scope)(scope, receive, send)
+        except Exception:
+            # Not by its type: on its way out of the app a refusal may have been wrapped, or turned into another.
+            if passage.refused is None:
+                raise
+        if passage.refused is not None:
+            await passage.refused.response(passage.items, scope)(scope, receive, send)
 
 
 def limited(*policies: RateLimit) -> Callable[[Request], Awaitable[None]]:
@@ -103,20 +108,24 @@ class NotAdmitted(Exception):
 class _Passage:
     """One request's way through: who limits it, and how it stands with each of them."""
 
-    __slots__ = ("_send", "items", "limits")
+    __slots__ = ("_send", "items", "limits", "refused")
 
     def __init__(self, limits: RateLimits, send: Send) -> None:
         self.limits = limits
         self.items: list[Item] = []
+        self.refused: NotAdmitted | None = None
         self._send = send
 
     async def check(self, scope: Scope, policies: Sequence[RateLimit]) -> None:
         verdict = await self.limits.check(scope, policies)
         self.items += verdict.items
         if verdict.is_refused:
-            raise NotAdmitted(verdict)
+            self.refused = NotAdmitted(verdict)
+            raise self.refused
 
     async def send(self, message: Message) -> None:
+        if self.refused is not None:
+            return  # an app that takes it for a failure says 500
         if self.items and message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", ()), *headers_of(self.items)]}
         await self._send(message)
@@ -124,5 +133,6 @@ class _Passage:
 
 def _as_http(response: Response) -> HTTPException:
     """Without the middleware nobody writes our answer: FastAPI's own, with its headers."""
-    headers = {name.decode(): value.decode() for name, value in response.raw_headers if name != b"content-length"}
-    return HTTPException(response.status_code, "too many requests", headers)
+    ours = ((name, value) for name, value in response.raw_headers if not name.startswith(b"content-"))
+    detail = orjson.loads(response.body)["detail"]
+    return HTTPException(response.status_code, detail, {name.decode(): value.decode() for name, value in ours})

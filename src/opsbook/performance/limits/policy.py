@@ -74,6 +74,8 @@ class RateLimit:
             raise Invalid(f"the rate limit {self.name!r} limits nothing: give per_minute, or another")
         if not all(1 <= limit <= MOST for limit in limits.values()):
             raise Invalid(f"the limits of {self.name!r} are to be 1 to {MOST:,}")
+        if isinstance(self.cost, int) and not 0 <= self.cost <= min(limits.values()):
+            raise Invalid(f"the cost of a request, {self.cost}, is to be 0 to the smallest limit of {self.name!r}")
 
     @property
     def limits(self) -> Mapping[str, int]:

@@ -7,6 +7,10 @@ select d.policy, d.declared from jsonb_to_recordset(%(policies)s) as d (policy t
 order by d.policy
 on conflict (policy) do update set declared = excluded.declared where held.declared <> excluded.declared
 
+-- name: newest_revision
+-- The revision of the last change.
+select revision from opsbook.revisions where topic = 'limits'
+
 -- name: overrides
 -- What operators have set, and how long it still lasts: by seconds, for a worker's clock may differ from this one.
 select policy, per_second, per_minute, per_hour, per_day, mode, extract(epoch from until - clock_timestamp())
@@ -37,17 +41,19 @@ order by l.policy
 
 -- name: set
 -- Have these in force. What is null in `given` stays as it is set where `keep`, and goes back to what is declared
--- where not.
+-- where not, as does what was set for a time that is over.
 update opsbook.rate_limits l
-set per_second = coalesce(g.per_second, case when %(keep)s then l.per_second end),
-    per_minute = coalesce(g.per_minute, case when %(keep)s then l.per_minute end),
-    per_hour = coalesce(g.per_hour, case when %(keep)s then l.per_hour end),
-    per_day = coalesce(g.per_day, case when %(keep)s then l.per_day end),
-    mode = coalesce(g.mode, case when %(keep)s then l.mode else 'enforce' end),
+set per_second = coalesce(g.per_second, k.per_second),
+    per_minute = coalesce(g.per_minute, k.per_minute),
+    per_hour = coalesce(g.per_hour, k.per_hour),
+    per_day = coalesce(g.per_day, k.per_day),
+    mode = coalesce(g.mode, k.mode, 'enforce'),
     until = %(until)s::timestamptz,
     reason = %(reason)s
 from jsonb_to_record(%(given)s)
     as g (per_second integer, per_minute integer, per_hour integer, per_day integer, mode text)
+left join opsbook.rate_limits k
+    on k.policy = %(policy)s and %(keep)s and (k.until is null or k.until > clock_timestamp())
 where l.policy = %(policy)s
 
 -- name: reset
@@ -55,6 +61,12 @@ where l.policy = %(policy)s
 update opsbook.rate_limits
 set per_second = null, per_minute = null, per_hour = null, per_day = null, mode = 'enforce'
 where policy = %(policy)s
+
+-- name: go_back
+-- The same, unless somebody has set something else since its time was over.
+update opsbook.rate_limits
+set per_second = null, per_minute = null, per_hour = null, per_day = null, mode = 'enforce'
+where policy = %(policy)s and until <= now()
 
 -- name: over
 -- The policies whose time is over.

@@ -69,8 +69,8 @@ class Reporter:
                 self._send(connection, self._limits.counts.take())
                 getattr(self, f"_{last_word}")(connection)
             self._is_failing = False
-        except psycopg.Error as error:
-            # What was counted is lost; limits themselves need no database.
+        except Exception as error:
+            # What was counted is lost; limits themselves need no database. Whatever it is, the next report is tried.
             if not self._is_failing:
                 log.warning("rate_limits_not_reported", error=type(error).__name__)
             self._is_failing = True

@@ -20,10 +20,12 @@ measures("limits")(limit_metrics)
 async def running(runtime: Runtime) -> AsyncIterator[None]:
     """Obey the table while the server lives; what was counted is reported at its end."""
     limits = runtime.get(RateLimits)
-    reporter = Reporter(runtime.settings.require_url("ops"), limits, runtime.get(LimitRegister))
+    register = runtime.get(LimitRegister)
+    reporter = Reporter(runtime.settings.require_url("ops"), limits, register)
     reporter.start()
     try:
         yield
     finally:
         await asyncio.to_thread(reporter.stop)
+        await asyncio.to_thread(register.flush)
         await limits.aclose()

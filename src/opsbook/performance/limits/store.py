@@ -154,7 +154,7 @@ async def reset_over(connection: Connection) -> Sequence[str]:
     over = [row["policy"] for row in await (await connection.execute(QUERIES["over"])).fetchall()]
     for policy in over:
         async with acting(connection, SYSTEM, "went back by itself") as acted:
-            await acted.execute(QUERIES["reset"], {"policy": policy})
+            await acted.execute(QUERIES["go_back"], {"policy": policy})
     return over
 
 

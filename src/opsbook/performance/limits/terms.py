@@ -39,7 +39,7 @@ def terms_of(policies: Mapping[str, RateLimit], overrides: Overrides, now: float
     """What is in force at that moment."""
     unchanged = Override()
     found: dict[str, Terms] = {}
-    for name, policy in policies.items():
+    for name, policy in tuple(policies.items()):  # at once: another thread may declare one meanwhile
         override = overrides.get(name, unchanged)
         if override.ends_at <= now:
             override = unchanged

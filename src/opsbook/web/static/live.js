@@ -1,5 +1,5 @@
 // Follows the server's events and refreshes the parts of the page that an event concerns.
-// A part names its topics: <section id="checks" data-live="health audit" data-every="2">.
+// A part names its topics, and how often it is looked at besides, in seconds: data-live="health audit" data-every="2".
 import { load, replace } from "./page.js";
 
 const GATHER_MILLISECONDS = 60;
@@ -96,7 +96,7 @@ function left(event) {
 
 function tick() {
   if (document.hidden) return;
-  const due = [...document.querySelectorAll("[data-live][data-every]")].filter((part) =>
+  const due = [...document.querySelectorAll("[data-every]")].filter((part) =>
     Date.now() >= Number(part.dataset.due ?? 0));
   const seen = due.filter((part) => part.dataset.due);
   for (const part of due) part.dataset.due = Date.now() + 1000 * Number(part.dataset.every);

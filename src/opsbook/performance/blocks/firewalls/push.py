@@ -29,7 +29,14 @@ async def push_blocks(connection: Connection, settings: Settings) -> None:
 
 
 async def push(connection: Connection, firewall: Firewall) -> None:
-    """Have a firewall refuse the newest blocks, as many as it takes, unless that is what it was told last."""
+    """Have a firewall refuse the newest blocks, as many as it takes, unless that is what it was told last.
+
+    Does nothing while another connection is at it: of a slow firewall two would take the same blocks for missing.
+    """
+    turn = await (await connection.execute(_QUERIES["take_push_turn"], {"firewall": firewall.name})).fetchone()
+    assert turn is not None
+    if not turn["is_ours"]:
+        return
     told = await (await connection.execute(_QUERIES["is_told"], {"firewall": firewall.name})).fetchone()
     assert told is not None
     if told["is_told"]:
