@@ -27,8 +27,8 @@ format: .venv/dev.stamp ## Rewrite the code in the project's format and the gene
 bench: .venv/components.env ## Measure every target and write benchmarks/RESULTS.md
 	@set -a; . ./.venv/components.env; exec $(BIN)/python benchmarks/run.py $(ARGS)
 
-soak: .venv/components.env ## Run the service under load and faults for a while (ARGS="--minutes 30")
-	@set -a; . ./.venv/components.env; exec $(BIN)/python benchmarks/soak.py $(ARGS)
+soak: .venv/components.env ## Prove what takes too long for a test: load and faults, agreement, memory (ARGS="--minutes 30")
+	@set -a; . ./.venv/components.env; exec $(BIN)/python -m benchmarks.soak $(ARGS)
 
 lock: .venv/dev.stamp ## Resolve the dependencies anew (ARGS="--upgrade" for the newest)
 	@$(BIN)/python tools/lock.py $(ARGS)

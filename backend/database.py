@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from backend.config import required, settings
 from backend.identity import User
 from opsbook.core.postgres.connect import guarded
-from opsbook.monitoring.pool import pool_status
+from opsbook.database import pool_status
 
 engine = create_engine(
     make_url(guarded(required(settings.database_url, "DATABASE_URL"))).set(drivername="postgresql+psycopg"),

@@ -10,13 +10,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `backend` is found from inside its folder too
 
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 import opsbook
 from backend.config import PROJECT, settings
 from backend.database import engine
 from backend.problems import documented, handle_problems
-from backend.rate_limit import rate_limited
+from backend.rate_limit import DEFAULT
 from backend.routes import auth, digest, events, sessions
 
 
@@ -35,10 +35,8 @@ app = FastAPI(title="Reference service", lifespan=lifespan, docs_url=None, redoc
 app.add_middleware(opsbook.BodyLimit)
 handle_problems(app)
 for routes in (auth, events, sessions, digest):
-    app.include_router(
-        routes.router, dependencies=[Depends(rate_limited)], responses=documented(400, 413, 422, 429, 503)
-    )
+    app.include_router(routes.router, responses=documented(400, 413, 422, 429, 503))
 
-# Health, feature flags and the console at /ops, in this process; last, so that nothing above stands before them.
-book = opsbook.install(app, pool=engine, folder=PROJECT)
+# Health, levers and the console at /ops, in this process; last, so that nothing above stands before them.
+book = opsbook.install(app, pool=engine, limits=[DEFAULT], folder=PROJECT)
 app.state.book = book

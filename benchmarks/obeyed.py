@@ -15,7 +15,6 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -25,18 +24,14 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from benchmarks._servers import free_port, wait_for
+from benchmarks._servers import control_plane, ops_database
 from opsbook import Flags
-from opsbook.chapters import CHAPTERS
-from opsbook.core.postgres.cluster import EmbeddedPostgres
-from opsbook.core.schema import apply_schema
 from opsbook.flags import PostgresSource
 
 WORKERS = 50
 FLIPS = 200
 PAUSE_SECONDS = (0.05, 0.1)
 FLAG = "flipped"
-TOKEN = "benchmark"
 TARGET_P99_MILLISECONDS = 100.0
 TARGET_MAX_MILLISECONDS = 1000.0
 
@@ -46,22 +41,20 @@ Observations = list[tuple[int, int]]
 
 def main() -> None:
     """Flip by each of the three ways, with the workers listening all along."""
-    with tempfile.TemporaryDirectory(prefix="opsbook-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with EmbeddedPostgres(folder / "home") as postgres:
-            url = postgres.urls["ops"]
-            apply_schema(url, CHAPTERS)
-            with psycopg.connect(url, autocommit=True) as connection, serving(url, folder) as api:
-                connection.execute("insert into feature_flags (name, enabled) values (%s, true)", [FLAG])
-                for way, flip in (
-                    ("sql", flipping_by_sql(connection)),
-                    ("api", flipping_by_api(api)),
-                    ("cli", flipping_by_command_line(url)),
-                ):
-                    with workers(url, folder / way) as observed:
-                        committed = flipped(connection, flip)
-                    report(way, delays(committed, observed))
+    with (
+        ops_database() as (url, folder),
+        psycopg.connect(url, autocommit=True) as connection,
+        control_plane(url, folder) as api,
+    ):
+        connection.execute("insert into feature_flags (name, enabled) values (%s, true)", [FLAG])
+        for way, flip in (
+            ("sql", flipping_by_sql(connection)),
+            ("api", flipping_by_api(api)),
+            ("cli", flipping_by_command_line(url)),
+        ):
+            with workers(url, folder / way) as observed:
+                committed = flipped(connection, flip)
+            report(way, delays(committed, observed))
 
 
 def flipped(connection: psycopg.Connection, flip: Callable[[bool], object]) -> dict[int, int]:
@@ -100,26 +93,6 @@ def flipping_by_command_line(url: str) -> Callable[[bool], object]:
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
 
     return flip
-
-
-@contextmanager
-def serving(url: str, folder: Path) -> Iterator[httpx.Client]:
-    """A client of a control plane in a process of its own."""
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "opsbook", "serve", "--port", str(port)],
-        env={**os.environ, "OPSBOOK_DATABASE_URL": url, "OPSBOOK_HOME": str(folder / "serve"), "ADMIN_TOKEN": TOKEN},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10) as client:
-            wait_for(lambda: client.get("/api/livez").is_success)
-            yield client
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 @contextmanager

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import httpx
 import psycopg
 
-from benchmarks._servers import free_port, wait_for
-from opsbook.chapters import CHAPTERS
-from opsbook.core.postgres.cluster import EmbeddedPostgres
-from opsbook.core.schema import apply_schema
+from benchmarks._servers import control_plane, ops_database, wait_for
 
 FLAGS = 350
 CONNECTIONS = 8
 SECONDS = 6.0
-ADMIN_TOKEN = "benchmark"
 PATH = "/ofrep/v1/evaluate/flags"
 TARGET_SINGLE_MICROSECONDS = 500.0
 TARGET_BULK_MICROSECONDS = 2000.0
@@ -33,16 +23,14 @@ TARGET_P99_MILLISECONDS = 10.0
 
 def main() -> None:
     """Ask one process over loopback as fast as it answers, with an API token, as a client has one."""
-    with tempfile.TemporaryDirectory(prefix="opsbook-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with EmbeddedPostgres(folder / "home") as postgres:
-            url = postgres.urls["ops"]
-            apply_schema(url, CHAPTERS)
-            make_flags(url)
-            with serving(url, folder) as (port, token):
-                single = asyncio.run(load(port, token, f"{PATH}/flag-3"))
-                bulk = asyncio.run(load(port, token, PATH))
+    with ops_database() as (url, folder):
+        make_flags(url)
+        with control_plane(url, folder) as client:
+            wait_for(lambda: client.post(f"{PATH}/flag-1", json={}).is_success)
+            port, token = client.base_url.port, evaluating_token(client)
+            assert port is not None
+            single = asyncio.run(load(port, token, f"{PATH}/flag-3"))
+            bulk = asyncio.run(load(port, token, PATH))
     report("single", "asking for one flag at 50 %", single, TARGET_SINGLE_MICROSECONDS)
     report("bulk", f"asking for all {FLAGS} flags", bulk, TARGET_BULK_MICROSECONDS)
 
@@ -59,32 +47,9 @@ def make_flags(url: str) -> None:
         )
 
 
-@contextmanager
-def serving(url: str, folder: Path) -> Iterator[tuple[int, str]]:
-    """The port of a control plane in a process of its own, and a token for it."""
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "opsbook", "serve", "--port", str(port)],
-        env={
-            **os.environ,
-            "OPSBOOK_DATABASE_URL": url,
-            "OPSBOOK_HOME": str(folder / "serve"),
-            "ADMIN_TOKEN": ADMIN_TOKEN,
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10) as client:
-            wait_for(lambda: client.post(f"{PATH}/flag-1", json={}).is_success)
-            made = client.post(
-                "/api/admin/tokens", json={"name": "bench", "role": "viewer", "scopes": ["flags:evaluate"]}
-            )
-        yield port, made.json()["token"]
-    finally:
-        server.terminate()
-        server.wait(10)
+def evaluating_token(client: httpx.Client) -> str:
+    wanted = {"name": "bench", "role": "viewer", "scopes": ["flags:evaluate"]}
+    return client.post("/api/admin/tokens", json=wanted).json()["token"]
 
 
 async def load(port: int, token: str, path: str) -> list[float]:

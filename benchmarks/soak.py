@@ -1,7 +1,9 @@
-"""Runs the reference service under load and faults, and says whether it stayed well.
+"""What takes too long for a test: the service under load and faults, flags for many people, evaluations by the million.
 
-Clients sign up, send events and read them back while, every so often, a part is killed or frozen:
+`--only service`: clients sign up, send events and read them back while, every so often, a part is killed or frozen:
 web, worker, a Postgres. Fails if the service does not come back, answers 500, or grows without end.
+`--only agreement`: the kit, SQL, OFREP and an Unleash client say the same of 20 flags for 100,000 people.
+`--only growth`: ten million evaluations take no more memory than the first.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from benchmarks import _agreement, _growth
 from opsbook.runbook.scratch import Scratch, scratch_service
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,14 +53,25 @@ class Tally:
 
 def main() -> int:
     """Soak for a while; 1 if something was not as it should be."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=["service", "agreement", "growth"], help="left out, all of them")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long the service is put under load")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats the order of the faults")
     arguments = parser.parse_args()
+    programs: dict[str, Callable[[], int]] = {
+        "service": lambda: service(arguments.minutes, arguments.seed),
+        "agreement": _agreement.main,
+        "growth": _growth.main,
+    }
+    return max(run() for name, run in programs.items() if arguments.only in (None, name))
+
+
+def service(minutes: float, seed: int) -> int:
+    """Put the reference service under load and faults."""
     os.environ["RATE_LIMIT_PER_MINUTE"] = os.environ["RATE_LIMIT_PER_HOUR"] = "1000000"
-    print(f"{arguments.minutes:g} minutes, seed {arguments.seed}", flush=True)
+    print(f"{minutes:g} minutes, seed {seed}", flush=True)
     with scratch_service(ROOT) as scratch:
-        tally = soak(scratch, arguments.minutes * 60, random.Random(arguments.seed))
+        tally = soak(scratch, minutes * 60, random.Random(seed))
         if tally.failures:
             print("\n".join(scratch.log.read_text(encoding="utf-8").splitlines()[-40:]))
     return report(tally)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from opsbook.core.settings import Settings
 from opsbook.server import create_app
@@ -19,8 +20,15 @@ _DEADLINE_SECONDS = 15
 @contextmanager
 def serving(settings: Settings, port: int = 0) -> Iterator[str]:
     """The control plane with these settings, for as long as the context lasts; gives its address."""
+    with serving_app(create_app(settings), port) as address:
+        yield address
+
+
+@contextmanager
+def serving_app(app: ASGIApp, port: int = 0) -> Iterator[str]:
+    """Any app, for as long as the context lasts; gives its address."""
     listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from opsbook.core.errors import Conflict, Unavailable
+from opsbook.core.settings import Settings
 from opsbook.init import STARTER, write_starter
 from tests.command_line import opsbook as typed
 from tests.folders import open_folder
@@ -30,6 +32,16 @@ def test_a_new_folder_holds_the_service_and_its_runbook(tmp_path: Path) -> None:
     )
     assert ".opsbook/" in (folder / ".gitignore").read_text()
     assert not list(folder.rglob("__pycache__"))
+
+
+def test_every_variable_of_the_example_is_read(tmp_path: Path) -> None:
+    write_starter(tmp_path / "shop")
+    lines = (tmp_path / "shop/.env.example").read_text().splitlines()
+    names = [line.partition("=")[0] for line in lines if line and not line.startswith("#")]
+    assert "OPSBOOK_WEBHOOKS_TO_LOOPBACK" in names
+    ours = {each.validation_alias.choices[0] for each in Settings.model_fields.values()}  # pyright: ignore
+    service = re.findall(r"^    (\w+): ", (ROOT / "backend/config.py").read_text(), re.MULTILINE)
+    assert set(names) - ours <= {name.upper() for name in service}
 
 
 @pytest.mark.parametrize("taken", STARTER)

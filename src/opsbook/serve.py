@@ -43,8 +43,8 @@ def serve(
         workers=workers,
         access_log=False,
         log_config=None,
-        # Uvicorn would believe any local process what address it calls from; that variable says whom to believe.
-        proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
+        # Whom to believe is OPSBOOK_TRUSTED_PROXIES' to say; uvicorn would put another caller in the peer's place.
+        proxy_headers=False,
         timeout_graceful_shutdown=_GRACEFUL_SHUTDOWN_SECONDS,
     )
 

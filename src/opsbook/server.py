@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ import psycopg
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from opsbook.chapters import CHAPTERS
 from opsbook.core.access.known_tokens import KnownTokens
 from opsbook.core.bus import Bus
 from opsbook.core.errors import OpsbookError
+from opsbook.core.http.client_address import TrustedProxies
 from opsbook.core.http.context import RequestContext
 from opsbook.core.http.cross_origin import CrossOrigin
 from opsbook.core.http.paths import paths_of
@@ -32,14 +33,25 @@ from opsbook.core.http.problems import install_problems
 from opsbook.core.http.request_log import RequestLog
 from opsbook.core.log import get_logger, set_up_logging
 from opsbook.core.postgres.connect import make_pool
+from opsbook.core.redis_link import link_of
 from opsbook.core.runtime import Runtime
 from opsbook.core.schema import prepare_ops_database
 from opsbook.core.settings import Settings, load_settings
 from opsbook.core.stopping import noticing_stop
+from opsbook.database import answer_exhaustion, metered
 from opsbook.debugging import Intake, ProcessLogs
 from opsbook.flags import Flags, PostgresSource
 from opsbook.monitoring import HealthMonitor
 from opsbook.monitoring.threads import run_in_thread
+from opsbook.performance import (
+    AddressBlocks,
+    LimitMiddleware,
+    LimitRegister,
+    RateLimit,
+    RateLimits,
+    RefuseBlocked,
+    policies_on_routes,
+)
 from opsbook.web.errors import install_error_pages
 from opsbook.web.pages import router as web_router
 
@@ -57,22 +69,33 @@ Check = Callable[[], Any]
 class Opsbook:
     """A process's Opsbook: the kit's levers in `flags`, checks of one's own by `check`."""
 
-    def __init__(self, settings: Settings, pool: object | None = None) -> None:
+    def __init__(self, settings: Settings, pool: object | None = None, limits: Sequence[RateLimit] = ()) -> None:
         url = settings.require_url("ops")
         key = settings.secret_key.get_secret_value().encode() if settings.secret_key else secrets.token_bytes(32)
         self.runtime = Runtime(settings, CHAPTERS, make_pool(url, "opsbook"), Bus(url), key)
-        self.flags = Flags(PostgresSource(url, self.runtime.bus), settings.home / "snapshots")
+        source, snapshots = PostgresSource(url, self.runtime.bus), settings.home / "snapshots"
+        self.flags = Flags(source, snapshots)
         self.logs = ProcessLogs(settings, self.runtime.bus)
+        self.blocks = AddressBlocks(url, self.runtime.bus, snapshots / f"address-blocks-{source.identity}")
         self.health = HealthMonitor()
         self.health.ready_when("flags", lambda: self.flags.ready)
         if pool is not None:
             self.health.watch_pool(pool)
+            self.runtime.put(metered(pool))
+        self.proxies = TrustedProxies.parse(settings.trusted_proxies)
+        self.runtime.put(self.proxies)
+        self.limits = RateLimits(limits, link=link_of(settings), namespace=settings.environment, proxies=self.proxies)
+        self.runtime.put(self.limits)
+        kept = snapshots / f"rate-limits-{source.identity}"
+        self.runtime.put(LimitRegister(self.limits, self.runtime.bus, kept))
+        self.runtime.put(self.blocks)
         self.runtime.put(self.flags)
         self.runtime.put(self.health)
-        self.runtime.put(KnownTokens(self.runtime.pool, self.runtime.bus))
+        self.runtime.put(KnownTokens(self.runtime))
         self.control_plane = _control_plane(self.runtime)
+        ours = CrossOrigin(RequestContext(self.control_plane, self.proxies), _OPEN_TO_BROWSERS)
         # Before the request log: a line for each error sent says less than the error, and would feed on itself.
-        self.app: ASGIApp = Intake(CrossOrigin(RequestContext(self.control_plane), _OPEN_TO_BROWSERS), self.runtime)
+        self.app: ASGIApp = Intake(ours, self.runtime)
 
     def check(self, name: str, *, critical: bool = False) -> Callable[[Check], Check]:
         """A health check of one's own, as a decorator: a function, async or not, that raises when it is not well."""
@@ -85,7 +108,7 @@ class Opsbook:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Everything that lives while the server does."""
+        """Everything that lives while the server does; it may be run again, as by one test after the other."""
         self.runtime.stopping = asyncio.Event()  # a new one for each run, which may be in another event loop
         async with AsyncExitStack() as stack:
             stack.enter_context(noticing_stop(self.runtime.stopping))
@@ -93,9 +116,13 @@ class Opsbook:
             preparing = asyncio.create_task(_prepared(self.runtime.settings))
             stack.callback(preparing.cancel)
             await asyncio.wait({preparing}, timeout=_PREPARATION_SECONDS)
-            await self.runtime.pool.open(wait=False)
-            stack.push_async_callback(self.runtime.pool.close, timeout=2.0)
+            pool = self.runtime.pool = make_pool(self.runtime.settings.require_url("ops"), "opsbook")
+            await pool.open(wait=False)
+            stack.push_async_callback(pool.close, timeout=2.0)
+            if link := link_of(self.runtime.settings):
+                stack.push_async_callback(link.aclose)
             self.flags.start()
+            self.runtime.bus.start()
             stack.callback(self.runtime.bus.stop)
             for chapter in CHAPTERS:
                 if lifespan := chapter.lifespan():
@@ -118,11 +145,19 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         async with book.running():
             yield
 
-    return Starlette(routes=[Route("/", RedirectResponse("/ops")), Mount("/", book.app)], lifespan=lifespan)
+    alone = Starlette(routes=[Route("/", RedirectResponse("/ops"))], lifespan=lifespan)
+    # Not mounted: a Mount's pattern stops at a line break, which a path may have, and answers without a problem.
+    alone.router.default = book.app
+    return alone
 
 
 def install(
-    app: Starlette, *, pool: object | None = None, folder: Path | None = None, settings: Settings | None = None
+    app: Starlette,
+    *,
+    pool: object | None = None,
+    limits: Sequence[RateLimit] = (),
+    folder: Path | None = None,
+    settings: Settings | None = None,
 ) -> Opsbook:
     """Put Opsbook in front of a FastAPI or Starlette app: health, levers and console in its process.
 
@@ -130,19 +165,22 @@ def install(
 
     Args:
         app: The service.
-        pool: Its connection pool, or SQLAlchemy engine, which health then watches.
+        pool: Its connection pool, or SQLAlchemy engine, which is then watched by health and measured.
+        limits: Rate limits on the service's requests; Opsbook's own paths are not limited.
         folder: The project's folder, where `.env` and `.opsbook` lie; the working folder where left out.
         settings: All of the configuration, instead of the environment's.
 
     Raises:
         NotConfigured: No ops database is known.
     """
-    book = Opsbook(settings or load_settings(folder), pool)
+    book = Opsbook(settings or load_settings(folder), pool, limits)
+    answer_exhaustion(app)
     app.add_middleware(Front, book=book)
     inner = app.router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(service: Any) -> AsyncIterator[Any]:
+        book.limits.declare(*policies_on_routes(app))
         async with book.running(), inner(service) as state:
             yield state
 
@@ -151,10 +189,14 @@ def install(
 
 
 class Front:
-    """Pure ASGI: Opsbook's paths to Opsbook, all others to the service."""
+    """Pure ASGI: Opsbook's paths to Opsbook, others to the service, unless from a blocked address or too often.
+
+    Opsbook's own paths are open to everybody: health must answer, and a mistaken block or limit must be taken back.
+    """
 
     def __init__(self, app: ASGIApp, book: Opsbook) -> None:
-        self._service = RequestLog(app, ours=False)
+        guarded = RefuseBlocked(LimitMiddleware(app, book.limits), book.blocks, book.proxies)
+        self._service = RequestLog(guarded, ours=False)
         self._opsbook = book.app
         self._is_ours = paths_of(book.control_plane)
 

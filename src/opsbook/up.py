@@ -181,8 +181,8 @@ def _web(place: Place, environment: Mapping[str, str]) -> Child:
     quiet = ("--no-access-log", "--log-level", "debug" if place.settings.log_level == "DEBUG" else "warning")
     listening = ("--host", place.host, "--port", str(place.port), "--workers", str(place.workers))
     grace = ("--timeout-graceful-shutdown", str(REQUEST_GRACE_SECONDS))
-    # X-Forwarded-For is believed only where uvicorn's own setting says from whom: anybody can write one.
-    proxy = () if environment.get("FORWARDED_ALLOW_IPS") else ("--no-proxy-headers",)
+    # Whom to believe is OPSBOOK_TRUSTED_PROXIES' to say; uvicorn would put another caller in the peer's place.
+    proxy = ("--no-proxy-headers",)
     return _program("web", ("uvicorn", *application, *listening, *quiet, *grace, *proxy), environment)
 
 

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import psycopg
+
+from tests.backend.conftest import serving
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "correct horse battery staple"
@@ -79,3 +82,20 @@ def _ask_at_once(client: httpx.Client, times: int) -> list[httpx.Response]:
 
     with ThreadPoolExecutor(times) as threads:
         return list(threads.map(lambda _: client.get("/api/auth/me"), range(times)))
+
+
+def test_a_running_service_reports_its_pool(service_url: str, ops_url: str, tmp_path: Path) -> None:
+    known = {"DATABASE_URL": service_url, "OPSBOOK_DATABASE_URL": ops_url, "OPSBOOK_HOME": str(tmp_path)}
+    count = "select count(*) from pool_processes where program = 'uvicorn' and pool_size = 7"
+    with (
+        psycopg.connect(ops_url, autocommit=True) as ops,
+        serving("backend.main:app", PROJECT, {**known, "SECRET_KEY": "0" * 64, "DATABASE_POOL_SIZE": "7"}),
+    ):
+        _until(lambda: ops.execute(count).fetchone() == (1,))
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 
 import httpx
 import psycopg
@@ -26,6 +27,26 @@ def test_a_kill_in_one_browser_shows_in_another(new_page: NewPage, api: httpx.Cl
     expect(watcher.locator("#history")).to_contain_text("it breaks")
     puller.locator("main .notice").get_by_role("button", name="Undo").click()
     expect(watcher.locator("#state")).to_have_text("on")
+
+
+def test_a_kill_shows_how_many_workers_obey_and_who_is_behind(
+    new_page: NewPage, api: httpx.Client, database: psycopg.Connection
+) -> None:
+    api.post(FLAGS, json={"name": "obeyed", "enabled": True})
+    reader = {"id": str(uuid.uuid4()), "host": "web-7", "pid": 4711, "name": "celery", "revision": 1}
+    api.post("/api/flags/confirmations", json=reader)
+    page = new_page("/ops/flags/obeyed")
+    page.get_by_role("link", name="Kill…").click()
+    page.get_by_label("Reason").fill("it breaks")
+    page.get_by_role("button", name="Kill for everybody").click()
+    told, panel = page.locator("main .notice"), page.get_by_role("region", name="Who obeys")
+    expect(told).to_contain_text(re.compile(r"Obeyed by 1 of 2 workers, slowest .* so far"))
+    expect(panel).to_contain_text("celery on web-7, process 4711")
+    revision = api.get(f"{FLAGS}/obeyed").json()["revision"]
+    api.post("/api/flags/confirmations", json=reader | {"revision": revision})
+    expect(told).to_contain_text("Obeyed by 2 of 2 workers", timeout=15_000)
+    expect(panel.get_by_role("img", name="2 of 2 workers obey")).to_be_visible()
+    expect(panel).not_to_contain_text("celery")
 
 
 def test_sql_shows_in_an_open_list(new_page: NewPage, api: httpx.Client, database: psycopg.Connection) -> None:

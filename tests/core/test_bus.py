@@ -113,6 +113,23 @@ def test_who_has_unsubscribed_hears_no_more(
     assert left.empty()
 
 
+def test_who_attends_is_called_as_often_as_it_wishes_and_once_more_at_the_end(
+    bus: Bus, listen: Callable[[str], Heard]
+) -> None:
+    calls = queue.Queue[bool]()
+
+    def attendant(_connection: psycopg.Connection, stopping: bool) -> float:
+        calls.put(stopping)
+        return 0.01
+
+    bus.attend(attendant)
+    listen("attended")
+    for _ in range(10):
+        assert calls.get(timeout=HEARD_WITHIN_SECONDS) is False
+    bus.stop()
+    assert calls.queue[-1] is True
+
+
 def next_revision(database: psycopg.Connection, topic: str) -> int:
     row = database.execute("select next_revision(%s)", (topic,)).fetchone()
     assert row is not None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisClusterException
 
 from opsbook.core.redis_link import RedisAway, RedisLink
 from tests.redis_cluster import running_cluster
@@ -41,6 +41,28 @@ def test_threads_and_loops_reach_the_same_redis(link: RedisLink) -> None:
             await link.aclose()
 
     assert [asyncio.run(read()) for _ in range(2)] == [b"here", b"here"]
+
+
+def test_values_are_fetched_by_threads_and_loops_whatever_became_of_the_connection(server: RedisServer) -> None:
+    link = RedisLink(server.url, patience_seconds=_GENEROUS_SECONDS)
+
+    async def fetch() -> list[Sequence[bytes | None]]:
+        try:
+            many = await asyncio.gather(*(link.fetch_async(["place", "none"]) for _ in range(100)))
+            server.restart_empty()  # unnoticed, for nobody asks meanwhile
+            link.call(lambda client: client.set("place", "there"))
+            return [many[0], many[99], await link.fetch_async(["place"])]
+        finally:
+            await link.aclose()
+
+    link.call(lambda client: client.set("place", "here"))
+    assert link.fetch(["place", "none"]) == [b"here", None]
+    assert asyncio.run(fetch()) == [[b"here", None], [b"here", None], [b"there"]]
+    assert link.fetch(["place"]) == [b"there"]
+    assert link.available
+    link.close()
+    assert link.fetch(["place"]) == [b"there"]
+    link.close()
 
 
 def test_a_frozen_redis_is_waited_for_once(link: RedisLink, server: RedisServer) -> None:
@@ -78,8 +100,7 @@ def test_an_event_loop_waits_for_a_frozen_redis_once_for_all_its_tasks(link: Red
         assert not link.available
     finally:
         server.thaw()
-    assert _until(lambda: link.available)
-    assert asyncio.run(ask(200)) == [True] * 200
+    assert _until(lambda: asyncio.run(ask(200)) == [True] * 200)
 
 
 def test_a_killed_redis_is_found_again(link: RedisLink, server: RedisServer) -> None:
@@ -140,6 +161,16 @@ def test_a_cluster_is_recognised_from_one_of_its_nodes() -> None:
             link.call(lambda client, key=key: client.set(key, key))
         assert asyncio.run(read()) == [key.encode() for key in keys]
         link.close()
+
+
+def test_a_cluster_that_has_lost_its_nodes_is_away(link: RedisLink) -> None:
+    def ask(_: redis.Redis) -> None:
+        raise RedisClusterException("Redis Cluster cannot be connected")  # what redis-py raises; it is no RedisError
+
+    with pytest.raises(RedisAway):
+        link.call(ask)
+    assert not link.available
+    assert _until(lambda: link.available)
 
 
 def _ping(client: redis.Redis) -> bool:

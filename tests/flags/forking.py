@@ -44,6 +44,9 @@ def main(how: str) -> None:
                 flags.enabled("forked")
                 leave(0)
             os.wait()
+    elif how == "threads":
+        for name in ("thread", "another"):
+            threading.Thread(target=tell, args=(name,), daemon=True).start()
     else:
         multiprocessing.set_start_method(how)
         multiprocessing.Process(target=tell, args=("child",), daemon=True).start()

@@ -20,7 +20,7 @@ from opsbook.flags.targeting.model import Constraint
 from opsbook.flags.targeting.operators import network, number
 
 IDENTITIES = 1_000
-"""For each of the flags; `make soak` takes a hundred times as many."""
+"""For each of the flags; `make soak` takes a hundred times as many, and asks OFREP and an Unleash client too."""
 
 SEGMENTS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "paying": [{"field": "plan", "operator": "in", "values": ["pro", "team"]}],

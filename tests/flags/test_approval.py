@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import httpx
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from opsbook.flags.approval.shell import wants_to_ask
 from tests.command_line import Typed, opsbook
 from tests.core.conftest import superuser
 from tests.flags.helpers import create, psql
@@ -127,6 +129,54 @@ def test_a_request_for_what_has_changed_since_is_not_approved(
     assert shell("reject", str(number), "--yes").code == 0
     assert shell("requests", "moved", "--json").json == []
     assert shell("requests", "moved", "--decided", "--json").json[0]["status"] == "rejected"
+
+
+def test_a_request_that_nobody_decides_on_expires(
+    api: httpx.Client, operator: Person, shell: Callable[..., Typed], database: psycopg.Connection
+) -> None:
+    create(database, "forgotten", requires_approval=True)
+    change(api, "forgotten", rollout_percentage=4)
+    (waiting,) = shell("requests", "forgotten", "--json").json
+    week = datetime.fromisoformat(waiting["expires_at"]) - datetime.fromisoformat(waiting["made_at"])
+    assert week == timedelta(days=7)
+    assert "expires in 6 d" in text_of(operator.get("/ops/flags/forgotten"))
+    assert "forgotten waits for a second person" in text_of(operator.get("/ops"))
+    shell("reject", str(waiting["id"]), "--yes")
+    number = ask_by_sql(database, "forgotten", "1 microsecond")
+    assert shell("requests", "forgotten", "--json").json == []
+    assert "Waiting for a second person" not in text_of(operator.get("/ops/flags/forgotten"))
+    assert shell("requests", "forgotten", "--decided", "--json").json[0]["status"] == "expired"
+    late = shell("approve", str(number), "--yes")
+    assert (late.code, "expired" in late.err, "asked for anew" in " ".join(late.err.split())) == (3, True, True)
+    with pytest.raises(psycopg.errors.CheckViolation, match="have it asked for anew"):
+        database.execute(APPROVING.format(name="somebody", kind="cli", number=number).encode())
+    assert change(api, "forgotten", rollout_percentage=5).status_code == 202, "asked for anew, as a request of its own"
+    assert shell("requests", "forgotten", "--json").json[0]["id"] > number
+    with pytest.raises(psycopg.errors.CheckViolation, match="90 days"):
+        ask_by_sql(database, "forgotten", "91 days")
+
+
+def test_the_overview_names_a_flag_once_however_many_ask(
+    api: httpx.Client, operator: Person, database: psycopg.Connection
+) -> None:
+    create(database, "popular", requires_approval=True)
+    for share in (4, 5, 6):
+        change(api, "popular", rollout_percentage=share)
+    told = text_of(operator.get("/ops"))
+    assert told.count("popular waits for a second person") == 1
+    assert "3 requests, the first until" in told
+
+
+@pytest.mark.parametrize(("ask", "yes", "asked"), [(False, False, True), (True, False, False), (False, True, False)])
+def test_asking_for_what_is_left_behind_is_offered_at_the_keyboard(
+    monkeypatch: pytest.MonkeyPatch, ask: bool, yes: bool, asked: bool
+) -> None:
+    questions: list[str] = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.confirm", lambda question: bool(questions.append(question)) or True)
+    assert wants_to_ask(["one", "two"], ask=ask, yes=yes) is (ask or asked)
+    assert questions == (["Ask a second person for the changes of one, two?"] if asked else [])
+    assert not wants_to_ask([], ask=True, yes=False), "there is nothing to ask for"
 
 
 def test_one_may_take_back_what_one_asked_for(
@@ -263,11 +313,11 @@ APPROVING = """
 PLAN = {"field": "plan", "operator": "in", "values": ["pro"]}
 
 
-def ask_by_sql(database: psycopg.Connection, flag: str) -> int:
+def ask_by_sql(database: psycopg.Connection, flag: str, lasting: str = "7 days") -> int:
     row = database.execute(
-        "insert into flag_change_requests (flag, fields, base_revision, made_by, made_by_kind)"
-        " values (%s, %s, 1, '', '') returning id",
-        [flag, Jsonb({"rollout_percentage": 5})],
+        "insert into flag_change_requests (flag, fields, base_revision, expires_at, made_by, made_by_kind)"
+        " values (%s, %s, 1, now() + %s::interval, '', '') returning id",
+        [flag, Jsonb({"rollout_percentage": 5}), lasting],
     ).fetchone()
     assert row is not None
     return int(row[0])

@@ -43,9 +43,38 @@ def test_a_rule_is_removed_by_its_place(call: Call, database: psycopg.Connection
     assert [rule["constraints"][0]["values"] for rule in rules] == [["free"], ["team"]]
 
 
+def test_a_rule_has_a_group_and_variants_of_its_own(call: Call, database: psycopg.Connection) -> None:
+    create(database, "own", value_type="string", rollout_percentage=0)
+    options = ("--if", "plan in pro", "--group", "shared", "--variant", "blue:3=#00f", "--variant", "a:b=x=y")
+    added = call("rule", "add", "own", *options, "--yes", "--json")
+    assert added.code == 0, added.err
+    (rule,) = added.json["rules"]
+    assert rule["group"] == "shared"
+    assert rule["variants"] == [
+        {"name": "blue", "weight": 3, "value": "#00f"},
+        {"name": "a:b", "value": "x=y"},
+    ]
+    assert "group shared, as blue 3, a:b 1" in call("rule", "list", "own").out
+
+
+def test_a_rule_is_moved_to_a_place(call: Call, database: psycopg.Connection) -> None:
+    create(database, "moved")
+    for name in ("one", "two", "three"):
+        call("rule", "add", "moved", "--name", name, "--percentage", "5", "--yes")
+    assert call("rule", "move", "moved", "three", "1", "--yes").code == 0
+    assert call("rule", "move", "moved", "2", "3", "--yes").code == 0
+    assert [rule["name"] for rule in call("rule", "list", "moved", "--json").json] == ["three", "two", "one"]
+    told = call("rule", "move", "moved", "one", "1", "--dry-run")
+    assert (told.code, "order of rules" in told.out) == (0, True)
+    assert call("rule", "move", "moved", "one", "4", "--yes").code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("--percentage", "5", "--variant", "=x"), "is no variant"),
+        (("--percentage", "5", "--variant", "blue=#00f"), "is no boolean"),
+        (("--percentage", "5", "--variant", "blue:0"), "sum to 0"),
         ((), "needs a condition, a segment or a share"),
         (("--if", "plan"), "is no condition"),
         (("--if", "plan sounds_like pro"), "no operator 'sounds_like'"),
@@ -139,7 +168,7 @@ def test_a_flag_changed_in_between_is_not_overwritten(
 ) -> None:
     create(database, "raced")
     monkeypatch.setattr(
-        "opsbook.flags.commands.shared.confirm",
+        "opsbook.core.console.confirm",
         lambda *_, **__: database.execute("update feature_flags set owner = 'faster' where name = 'raced'"),
     )
     refused = call("rule", "add", "raced", "--if", "plan in pro", "--yes")
@@ -160,3 +189,16 @@ def test_a_diff_tells_rule_by_rule(call: Call, database: psycopg.Connection) -> 
         {"field": "rollout_percentage", "before": "100", "after": "25"},
     ]
     assert call("diff", "compared", "--to", "1", "--from", "1").code == 3
+
+
+def test_a_segment_changed_in_between_is_not_overwritten(call: Call) -> None:
+    pro = ("--if", "plan in pro", "--yes")
+    seen = str(call("segment", "set", "raced", *pro, "--revision", "0", "--json").json["revision"])
+    again = call("segment", "set", "raced", *pro, "--revision", "0")
+    assert (again.code, "not new: somebody changed it" in again.err) == (3, True)
+    call("segment", "set", "raced", "--if", "plan in team", "--yes")
+    late = call("segment", "set", "raced", *pro, "--revision", seen)
+    assert (late.code, f"not at revision {seen}" in " ".join(late.err.split())) == (3, True)
+    assert call("segment", "delete", "raced", "--yes", "--revision", seen).code == 3
+    assert call("segment", "show", "raced", "--json").json["constraints"][0]["values"] == ["team"]
+    assert call("segment", "delete", "raced", "--yes").code == 0

@@ -83,7 +83,7 @@ def test_an_outage_under_load_is_noticed_by_nobody_who_asks(
 def test_a_process_that_starts_in_an_outage_serves_from_disk(databases: Databases, kit: Flags, tmp_path: Path) -> None:
     wanted = not kit.enabled("moving")
     turn(databases, wanted)
-    until(lambda: kit.enabled("moving") is wanted, within=2)
+    until(lambda: kit.enabled("moving") is wanted, within=10)
     kit.close()
     databases.kill("ops")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -86,6 +87,31 @@ def test_what_needs_a_second_person_is_left_behind(environments: Environments) -
     environments.staging.execute("update flag_segments set constraints = '[]'")
     killed = environments.promote("guarded", "--switches", "--yes")
     assert killed.code == 0, killed.err
+
+
+def test_a_second_person_there_is_asked_where_one_says_so(environments: Environments) -> None:
+    create(environments.staging, "guarded", owner="payments")
+    create(environments.production, "guarded", requires_approval=True)
+    assert environments.promote("guarded", "--ask").code == 2, "without a yes"
+    asked = environments.promote("guarded", "--ask", "--yes", "--reason", "release 7")
+    assert (asked.code, "asked for guarded" in asked.out) == (0, True), asked.err
+    assert row(environments.production, "guarded")[1] is None
+    ((fields, reason),) = environments.production.execute(
+        "select fields, reason from flag_change_requests where status = 'pending'"
+    ).fetchall()
+    assert fields["owner"] == "payments"
+    assert reason.endswith(": release 7")
+    again = environments.promote("guarded", "--ask", "--yes", "--json")
+    (step,) = json.loads(again.out)
+    environments.production.execute("set opsbook.actor = 'boss'; set opsbook.actor_kind = 'cli'")
+    environments.production.execute("select set_config('opsbook.change_request', %s, false)", [str(step["request"])])
+    with environments.production.transaction():
+        environments.production.execute("update flag_change_requests set status = 'approved'")
+        environments.production.execute(
+            "update feature_flags f set (owner, rules) = (select n.owner, n.rules from jsonb_populate_record(f, %s) n)",
+            [Jsonb(fields)],
+        )
+    assert row(environments.production, "guarded")[1] == "payments"
 
 
 def test_both_environments_keep_a_record(environments: Environments) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 
 import httpx
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from opsbook.core.postgres.cluster import EmbeddedPostgres
 from opsbook.flags import Flags, PostgresSource
 from tests.flags.helpers import create, psql, until
 
 ROWS = list[dict[str, object]]
+PLAN: dict[str, object] = {"field": "plan", "operator": "in", "values": ["pro"]}
 HUGE_NUMBER = '[{"constraints": [{"field": "a", "operator": "in", "values": [1e5000]}]}]'
 HUGE_VALUE = '[{"name": "a", "value": 1e400}]'
 DEEP_VALUE = (
@@ -124,12 +128,19 @@ def test_a_deletion_is_a_revision_too(database: psycopg.Connection) -> None:
         "update feature_flags set expires_at = '20000-01-01' where name = 'strict'",
         "update feature_flags set archived_at = '0044-03-15 BC' where name = 'strict'",
         f"update feature_flags set rules = '{HUGE_NUMBER}' where name = 'strict'",
+        "update feature_flags set rules = (select jsonb_agg('{}'::jsonb) from generate_series(1, 10000))",
         f"update feature_flags set value_type = 'object', variants = {DEEP_VALUE} where name = 'strict'",
         f"update feature_flags set value_type = 'number', variants = '{HUGE_VALUE}' where name = 'strict'",
         "insert into feature_flags (name) values (U&'a\\0085b')",
         "insert into feature_flags (name) values (U&'a\\2003b')",
         "insert into feature_flags (name) values ('a/b')",
         "insert into feature_flags (name) values ('a b')",
+        "insert into feature_flags (name) values (U&'check\\200Bout')",  # a blank of no width
+        "insert into feature_flags (name) values (U&'check\\202Eout')",  # from right to left
+        "insert into feature_flags (name) values (U&'check\\+0E0041out')",  # a tag
+        "insert into feature_flags (name) values (U&'cafe\\0301')",  # an accent apart from its letter
+        "insert into feature_flags (name) values (U&'\\0440\\0430ypal')",  # Cyrillic letters in a Latin word
+        "insert into flag_segments (name) values (U&'pay\\0440al')",
         "insert into feature_flags (name) values ('')",
         "insert into feature_flags (name) values (E'a\\nb')",
         "insert into feature_flags (name) values (repeat('x', 10000))",
@@ -150,6 +161,12 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(
     assert typed.returncode == 3, typed.stdout
     assert "ERROR:" in typed.stderr
     assert (newest(database), count_of_audit(database)) == (before, records)
+
+
+@pytest.mark.parametrize("name", ["новый-checkout", "запуск", "発売", "größe", "λ-calculus", "🚀", "a:b~c_d.e"])
+def test_a_name_may_be_of_any_script(api: httpx.Client, database: psycopg.Connection, name: str) -> None:
+    create(database, name)
+    assert api.get(f"/api/admin/feature-flags/{name}").json()["name"] == name
 
 
 def test_a_statement_with_one_bad_row_changes_none(ops_url: str, database: psycopg.Connection) -> None:
@@ -177,12 +194,77 @@ def test_what_is_new_is_checked_before_it_queues(ops_url: str, database: psycopg
             writer.execute(statement.encode())
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rules", [{"constraints": [PLAN] * 2}] * 501),
+        ("rules", [{"variants": [{"name": "a"}, {"name": "b"}]}] * 501),
+        ("variants", [{"name": f"v{n}", "overrides": [{"field": "a", "values": []}] * 20} for n in range(51)]),
+    ],
+    ids=["constraints", "variants", "overrides"],
+)
+def test_what_would_take_long_to_check_is_refused(
+    database: psycopg.Connection, field: str, value: list[dict[str, object]]
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="more than 1,000 constraints, variants and overrides"):
+        create(database, "lengthy", **{field: Jsonb(value)})
+
+
+def test_a_kill_waits_little_behind_a_rule_set_of_a_megabyte(ops_url: str, database: psycopg.Connection) -> None:
+    """How little, `make bench` says; here the machine may be busy."""
+    create(database, "vast")
+    create(database, "urgent")
+    waited = [
+        kill_behind(ops_url, database, [{**PLAN, "values": [f"user-{n:08d}-{attempt}" for n in range(50_000)]}])
+        for attempt in range(3)
+    ]
+    assert min(waited) < 1
+
+
+def kill_behind(ops_url: str, database: psycopg.Connection, constraints: list[dict[str, object]]) -> float:
+    """The seconds that a kill takes which comes just after another flag's change has its turn."""
+    with psycopg.connect(ops_url, autocommit=True) as other:
+        change = "update feature_flags set rules = %s where name = 'vast'"
+        writer = threading.Thread(target=other.execute, args=(change, [Jsonb([{"constraints": constraints}])]))
+        free = "select 1 from revisions where topic = 'flags' for update skip locked"
+        writer.start()
+        until(lambda: not writer.is_alive() or database.execute(free).fetchone() is None, within=10)
+        missed = not writer.is_alive()
+        began = time.monotonic()
+        database.execute("update feature_flags set kill_switch = not kill_switch where name = 'urgent'")
+        waited = time.monotonic() - began
+        writer.join(10)
+    return math.inf if missed else waited
+
+
 def test_a_change_to_the_same_values_is_none(database: psycopg.Connection) -> None:
     create(database, "unchanged", rollout_percentage=50)
     before, records = newest(database), count_of_audit(database)
     database.execute("update feature_flags set rollout_percentage = 50.00, enabled = true where name = 'unchanged'")
     database.execute("update feature_flags set revision = 1, updated_at = 'epoch' where name = 'unchanged'")
     assert (newest(database), count_of_audit(database)) == (before, records)
+
+
+@pytest.mark.parametrize(
+    ("table", "otherwise"),
+    [
+        ("feature_flags", "nothing"),
+        ("feature_flags", "update set description = excluded.description"),
+        ("flag_segments", "nothing"),
+        ("flag_segments", "update set description = excluded.description"),
+    ],
+)
+def test_what_is_inserted_where_it_is_already_takes_no_revision_of_which_no_history_tells(
+    database: psycopg.Connection, table: str, otherwise: str
+) -> None:
+    """Readers would be waited for, who hear of it nowhere."""
+    insert = f"insert into {table} (name, description) values ('there', %s) on conflict (name) do {otherwise}".encode()
+    database.execute(insert, ["as it is"])
+    before = counted(database)
+    database.execute(insert, ["as it is"])
+    assert counted(database) == before
+    database.execute(insert, ["other"])
+    assert counted(database) == before + (otherwise != "nothing")
 
 
 def test_who_writes_cannot_choose_the_revision(database: psycopg.Connection) -> None:
@@ -302,6 +384,13 @@ def test_the_right_to_update_flags_suffices(
 
 def newest(database: psycopg.Connection) -> int:
     row = database.execute("select coalesce(max(revision), 0) from feature_flag_revisions").fetchone()
+    assert row is not None
+    return row[0]
+
+
+def counted(database: psycopg.Connection) -> int:
+    """The newest revision, whether or not a history tells of it."""
+    row = database.execute("select newest_flag_revision()").fetchone()
     assert row is not None
     return row[0]
 

@@ -11,8 +11,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import psycopg
 import pytest
@@ -23,44 +21,14 @@ from opsbook.flags.webhooks import store
 from opsbook.flags.webhooks.posting import post, signature
 from tests.command_line import Typed, opsbook
 from tests.flags.helpers import create
+from tests.flags.receiver import Receiver
 from tests.working import run_tasks
-
-
-class Receiver:
-    """Somebody who is told: keeps what came, answers what it is told to."""
-
-    def __init__(self) -> None:
-        self.status = 204
-        self.meanwhile: Callable[[], object] = lambda: None
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                receiver.meanwhile()
-                self.send_response(receiver.status)
-                self.send_header("Location", "http://127.0.0.1:1/")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class names it so)
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook?a=b"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    made.thread.join()
+    with Receiver() as made:
+        yield made
 
 
 class Hooked:
@@ -308,6 +276,23 @@ def test_only_what_was_asked_for_is_told(hooked: Hooked, receiver: Receiver) -> 
     assert hooked.type("add", receiver.url, "--topic", "gossip").code == 2
     assert hooked.type("remove", number, "--yes").code == 0
     assert hooked.type("remove", number, "--yes").code == 3
+
+
+def test_a_test_is_sent_at_once_and_is_no_delivery(hooked: Hooked, receiver: Receiver) -> None:
+    number, _ = hooked.add(receiver.url)
+    kept_in = hooked.type("test", number)
+    assert (kept_in.code, "not on the public internet" in kept_in.out) == (1, True)
+    sent = opsbook(
+        *("flags", "webhook", "test", number, "--json"),
+        OPSBOOK_DATABASE_URL=hooked.url,
+        OPSBOOK_WEBHOOKS_TO_LOOPBACK="true",
+    )
+    assert (sent.code, sent.json["delivered"], sent.json["status"]) == (0, True, 204)
+    ((headers, body),) = receiver.got
+    assert json.loads(body)["topic"] == "test"
+    assert "webhook-signature" in headers
+    assert hooked.type("attempts", number, "--json").json == []
+    assert hooked.type("test", "999").code == 3
 
 
 def test_the_audit_has_no_secret(hooked: Hooked, receiver: Receiver) -> None:

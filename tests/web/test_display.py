@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from opsbook.web.display import FieldChange, ago, browser, differences, distance, duration, percent
+from opsbook.web.display import FieldChange, ago, browser, count, differences, distance, duration, percent, size
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,16 @@ def test_a_distance_is_told_in_the_largest_unit_that_fits(seconds: float, text: 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.00041, "0.4 ms"), (0.0123, "12 ms"), (1.34, "1.3 s"), (600, "10 min"), (None, "–")]
+    ("seconds", "text"),
+    [
+        (0.00002, "20 µs"),
+        (0.00041, "0.4 ms"),
+        (0.0123, "12 ms"),
+        (1.34, "1.3 s"),
+        (600, "10 min"),
+        (12_600, "3.5 h"),
+        (None, "–"),
+    ],
 )
 def test_a_duration_is_told_in_the_unit_that_keeps_it_short(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
@@ -75,3 +84,18 @@ def test_ignored_fields_are_no_difference() -> None:
 )
 def test_a_browser_is_named_in_a_few_words(user_agent: str | None, name: str) -> None:
     assert browser(user_agent) == name
+
+
+@pytest.mark.parametrize(
+    ("octets", "text"), [(0, "0 B"), (999, "999 B"), (3400, "3.4 kB"), (512e6, "512 MB"), (2e15, "2,000.0 TB")]
+)
+def test_a_size_is_told_in_the_largest_unit_that_fits(octets: float, text: str) -> None:
+    assert size(octets) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (7, "7"), (1.5, "1.5"), (9_999, "9,999"), (12_345, "12.3 k"), (4e6, "4 M"), (2e9, "2 G")],
+)
+def test_a_count_is_short(value: float, text: str) -> None:
+    assert count(value) == text

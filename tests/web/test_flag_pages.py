@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any
 
 import httpx
@@ -78,6 +79,20 @@ def test_kill_revive_and_undo_leave_person_reason_and_revision(
         " where target = 'lever' and after ->> 'kill_switch' = 'true'"
     ).fetchone()
     assert who == ("operator@example.org", "operator", "payments fail")
+
+
+def test_a_kill_without_scripts_says_who_obeys_and_who_is_behind(operator: Person, api: httpx.Client) -> None:
+    api.post(FLAGS, json={"name": "counted"})
+    reader = {"id": str(uuid.uuid4()), "host": "<b>web</b>", "pid": 4711, "name": "celery", "revision": 1}
+    api.post("/api/flags/confirmations", json=reader)
+    assert re.search(r"\d+ workers? that follows? the flags", text_of(operator.get("/ops/flags/counted/kill")))
+    killed = operator.submit("/ops/flags/counted", kill_switch="true", reason="test")
+    page = text_of(operator.get(killed.headers["location"]))
+    assert re.search(r"Obeyed by \d+ of \d+ workers.* so far", page)
+    assert "celery on <b>web</b>, process 4711 at revision 1" in page
+    revived = operator.submit("/ops/flags/counted", kill_switch="false", back="/ops/flags")
+    listed = text_of(operator.get(revived.headers["location"]))
+    assert re.search(r"counted is now off\. Obeyed by \d+ of \d+ workers", listed)
 
 
 def test_undo_to_any_revision(operator: Person, api: httpx.Client) -> None:
@@ -167,3 +182,30 @@ def test_text_from_people_is_shown_as_text(operator: Person, api: httpx.Client) 
     )
     for path in ("/ops/flags/hostile", "/ops/flags", "/ops/audit", "/ops"):
         assert "<img" not in operator.get(path).text
+
+
+FACTS: dict[str, Any] = {
+    "description": "Two\nlines",
+    "owner": "web",
+    "tags": ["two words", "one"],
+    "expires_at": "2031-01-31T12:00:00.123456Z",
+}
+
+
+def test_an_emptied_field_is_saved_as_empty(operator: Person, api: httpx.Client) -> None:
+    api.post(FLAGS, json={"name": "emptied", **FACTS})
+    operator.submit("/ops/flags/emptied", description="", owner=" ", tags="", expires_at="", off_when_expired="false")
+    found = flag(api, "emptied")
+    assert [found[field] for field in FACTS] == ["", None, [], None]
+
+
+def test_an_untouched_field_is_left_alone(operator: Person, api: httpx.Client) -> None:
+    """Though the form cannot show all of it: a blank within a tag, a fraction of a second."""
+    api.post(FLAGS, json={"name": "untouched", **FACTS})
+    as_shown = {"description": "Two\r\nlines", "owner": "web", "tags": "two words one"}
+    operator.submit("/ops/flags/untouched", **as_shown, expires_at="2031-01-31T12:00:00", off_when_expired="true")
+    found = flag(api, "untouched")
+    assert {field: found[field] for field in FACTS} == FACTS
+    assert found["off_when_expired"]
+    operator.submit("/ops/flags/untouched", **{**as_shown, "description": "One\r\nmore"})
+    assert flag(api, "untouched")["description"] == "One\nmore"

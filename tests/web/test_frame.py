@@ -17,6 +17,11 @@ PAGES = [
     "/ops/audit",
     "/ops/access",
     "/ops/access/password",
+    "/ops/database/pool",
+    "/ops/performance",
+    "/ops/performance/blocks",
+    "/ops/performance/cache",
+    "/ops/performance/limits",
     "/ops/search?q=a",
 ]
 
@@ -38,7 +43,9 @@ def test_a_page_allows_nothing_foreign_and_nothing_inline(owner: Person, path: s
 def test_navigation_leads_to_the_chapters_that_have_a_page(owner: Person) -> None:
     page = owner.get("/ops/flags").text
     links = re.findall(r'<a href="(/ops[^"]*)" data-go="(\w)"( aria-current="page")?', page)
-    assert [path for path, _, _ in links] == ["/ops", "/ops/flags", "/ops/logs", "/ops/access", "/ops/audit"]
+    assert [path for path, _, _ in links] == [
+        *("/ops", "/ops/database/pool", "/ops/flags", "/ops/logs", "/ops/performance", "/ops/access", "/ops/audit")
+    ]
     assert [path for path, _, current in links if current] == ["/ops/flags"]
     assert len({key for _, key, _ in links}) == len(links)
 

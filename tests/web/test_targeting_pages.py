@@ -61,12 +61,41 @@ def test_a_rule_is_added_changed_and_removed(operator: Person, api: httpx.Client
     assert flag(api, "ruled")["rules"] == []
 
 
-def test_a_rules_own_variants_outlive_its_form(operator: Person, api: httpx.Client) -> None:
-    rule = {"constraints": [], "percentage": 50, "group": "shared", "variants": [{"name": "blue"}]}
-    api.post(FLAGS, json={"name": "kept", "rules": [rule]})
-    operator.submit("/ops/flags/kept/rules/1", **ONE_CONDITION)
-    (changed,) = flag(api, "kept")["rules"]
-    assert (changed["group"], changed["variants"], changed["name"]) == ("shared", [{"name": "blue"}], "paying")
+def test_a_rule_has_a_group_and_variants_of_its_own(operator: Person, api: httpx.Client) -> None:
+    held = [{"name": "blue", "value": "#00f", "stickiness": "companyId"}]
+    rule = {"constraints": [], "percentage": 50, "group": "shared", "variants": held}
+    api.post(FLAGS, json={"name": "own", "value_type": "string", "rules": [rule]})
+    form = operator.get("/ops/flags/own/rules/1").text
+    assert 'name="group" value="shared"' in form
+    assert ">#00f</textarea>" in form
+    rows: dict[str, Any] = {"variant": ["blue", "green", ""], "weight": ["1", "3", "1"], "value": ["#00f", "#0f0", ""]}
+    rows |= {"always": ["", "plan in pro", ""], "group": "other"}
+    more = operator.submit("/ops/flags/own/rules/1", **ONE_CONDITION, **rows, do="more-variants")
+    assert more.text.count('name="variant"') == 3
+    assert operator.submit("/ops/flags/own/rules/1", **ONE_CONDITION, **rows).status_code == 303
+    (changed,) = flag(api, "own")["rules"]
+    assert changed["group"] == "other"
+    assert [(each["name"], each["value"]) for each in changed["variants"]] == [("blue", "#00f"), ("green", "#0f0")]
+    assert changed["variants"][0]["stickiness"] == "companyId", "what the form does not show"
+    assert "group other, as blue 1, green 3" in text_of(operator.get("/ops/flags/own"))
+    operator.submit("/ops/flags/own/rules/1", **ONE_CONDITION)
+    (plain,) = flag(api, "own")["rules"]
+    assert not {"group", "variants"} & plain.keys()
+
+
+def test_rules_change_places(operator: Person, viewer: Person, api: httpx.Client) -> None:
+    rules = [{"name": name, "percentage": 5} for name in ("first", "second")]
+    seen = api.post(FLAGS, json={"name": "moved", "rules": rules}).json()["revision"]
+    path = "/ops/flags/moved/rules"
+    assert operator.submit(f"{path}/2/move", do="up", revision=seen).status_code == 303
+    assert [each["name"] for each in flag(api, "moved")["rules"]] == ["second", "first"]
+    assert operator.submit(f"{path}/1/move", do="down", revision=seen).status_code == 409, "somebody was faster"
+    assert operator.submit(f"{path}/1/move", do="down").status_code == 303
+    for place, do in (("1", "up"), ("2", "down"), ("3", "up"), ("new", "up")):
+        refused = operator.submit(f"{path}/{place}/move", do=do)
+        assert (refused.status_code in (404, 409), 'role="alert"' in refused.text) == (True, True)
+    assert viewer.submit(f"{path}/2/move", do="up").status_code == 403
+    assert [each["name"] for each in flag(api, "moved")["rules"]] == ["first", "second"]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +109,7 @@ def test_a_rules_own_variants_outlive_its_form(operator: Person, api: httpx.Clie
         ({"percentage": "NaN"}, "steps of 0.01"),
         ({"field": "", "values": ""}, "needs a condition"),
         ({"segment": "nowhere"}, "nowhere"),
-        ({"revision": "1"}, "somebody changed it in between"),
+        ({"revision": "2000000000"}, "somebody changed it in between"),
         ({"field": "f" * 201}, "a constraint has field"),
     ],
 )
@@ -106,7 +135,7 @@ def test_a_form_without_scripts_grows_by_asking(operator: Person, api: httpx.Cli
 def test_a_form_that_comes_back_still_stands_for_the_state_that_was_seen(operator: Person, api: httpx.Client) -> None:
     seen = api.post(FLAGS, json={"name": "old-form"}).json()["revision"]
     api.post(FLAGS, json={"name": "old-form", "variants": [{"name": "blue"}]})
-    fields: dict[str, Any] = {"name": "green", "weight": "1", "value": "", "always": "", "value_type": "boolean"}
+    fields: dict[str, Any] = {"variant": "green", "weight": "1", "value": "", "always": "", "value_type": "boolean"}
     for do in ("more", "save"):
         answer = operator.submit("/ops/flags/old-form/variants", **fields, revision=seen, do=do)
         assert f'name="revision" value="{seen}"' in answer.text
@@ -141,10 +170,25 @@ def test_a_segment_is_made_used_and_not_lost(operator: Person, api: httpx.Client
     assert "/ops/flags/-/segments/staff" not in operator.get("/ops/flags/-/segments").text
 
 
+def test_a_segment_changed_in_between_is_not_overwritten(operator: Person, api: httpx.Client) -> None:
+    condition: dict[str, Any] = {"field": "plan", "sense": "is", "operator": "in", "values": "pro", "case": "exact"}
+    operator.submit("/ops/flags/-/new-segment", name="raced", **condition)
+    found = re.search(r'name="revision" value="(\d+)"', operator.get("/ops/flags/-/segments/raced").text)
+    assert found is not None
+    team = {"constraints": [{"field": "plan", "operator": "in", "values": ["team"]}]}
+    api.put("/api/admin/flag-segments/raced", json=team)
+    for do in ("save", "more", "delete"):
+        answer = operator.submit("/ops/flags/-/segments/raced", **condition, revision=found[1], do=do)
+        assert f'name="revision" value="{found[1]}"' in answer.text
+        assert (answer.status_code == 409) == (do != "more"), text_of(answer)
+    assert "somebody changed it in between" in text_of(answer)
+    assert api.get("/api/admin/flag-segments/raced").json()["constraints"] == team["constraints"]
+
+
 def test_variants_and_their_type_change_together(operator: Person, api: httpx.Client) -> None:
     api.post(FLAGS, json={"name": "coloured"})
     rows: dict[str, Any] = {
-        "name": ["blue", "", "green"],
+        "variant": ["blue", "", "green"],
         "weight": ["3", "1", "0"],
         "value": ['{"hex": "#00f"}', "", "{}"],
         "always": ["", "", "plan in pro\nuserId in u1, u2"],

@@ -92,7 +92,7 @@ def sign_in_of(runtime: Runtime) -> SignIn:
     try:
         return runtime.get(SignIn)
     except KeyError:
-        runtime.put(SignIn(runtime.pool, runtime.signing_key))
+        runtime.put(SignIn(runtime))
         return runtime.get(SignIn)
 
 

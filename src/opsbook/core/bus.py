@@ -9,7 +9,6 @@ was killed, the connection dropped), so the newest revisions are also read every
 from __future__ import annotations
 
 import os
-import random
 import re
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import TypeAlias
 import psycopg
 from psycopg.rows import TupleRow
 
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.core.postgres.connect import guarded, parameters
 
@@ -29,11 +29,18 @@ Subscriber: TypeAlias = Callable[[SyncConnection, int], None]
 Called again with the same one, each second, while any of the topic's subscribers fails.
 """
 
+Attendant: TypeAlias = Callable[[SyncConnection, bool], float]
+"""Called in the bus's thread with its connection, and whether the bus is about to stop; must not raise, nor wait.
+
+Gives the seconds after which it is to be called again, at the latest.
+"""
+
 NEW_CONNECTION = 0
 """The revision with which a subscriber is called when a connection begins, before any is known."""
 
 _CHECK_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 2.0
+"""So that no draw is taken from the service's own random numbers, which it may have seeded."""
 
 log = get_logger(__name__)
 
@@ -45,6 +52,7 @@ class Bus:
         self._url = url
         self._name = name
         self._subscribers: dict[str, list[Subscriber]] = {}
+        self._attendants: list[Attendant] = []
         self._newest: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -54,6 +62,14 @@ class Bus:
         """Be called on each new revision, and once after each (re)connection; gives the undo."""
         self._subscribers.setdefault(topic, []).append(subscriber)
         return lambda: self._subscribers[topic].remove(subscriber)
+
+    def attend(self, attendant: Attendant) -> Callable[[], None]:
+        """Be called when every subscriber was told what was heard, each second at least, and last before a stop.
+
+        For what has time until then, and wants no connection of its own. Gives the undo.
+        """
+        self._attendants.append(attendant)
+        return lambda: self._attendants.remove(attendant)
 
     def start(self) -> None:
         """Begin listening; does nothing where this process already does."""
@@ -87,7 +103,7 @@ class Bus:
                 log.exception("bus_failed")
             attempt += 1
             # Full jitter, so that fifty workers do not all return to a restarted server at once.
-            self._stop.wait(random.uniform(0.05, min(_LONGEST_BACKOFF_SECONDS, 0.1 * 2**attempt)))  # noqa: S311
+            self._stop.wait(jitter(0.05, min(_LONGEST_BACKOFF_SECONDS, 0.1 * 2**attempt)))
 
     def _listen(self, connection: SyncConnection) -> None:
         connection.execute("listen opsbook")
@@ -98,12 +114,17 @@ class Bus:
         while not self._stop.is_set():
             if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
                 self._check_revisions(connection)
-            left = max(0.0, self._checked_at + _CHECK_SECONDS - time.monotonic())
+            wanted = self._give_time(connection)
+            left = max(0.0, min(wanted, self._checked_at + _CHECK_SECONDS - time.monotonic()))
             # As a list: the generator holds the connection's lock, which a subscriber's query needs.
             for notification in list(connection.notifies(timeout=left, stop_after=1)):
                 # Whoever may connect may notify: what is not of our form is none of ours.
                 if heard := re.fullmatch(r"(.+):([0-9]{1,18})", notification.payload):
                     self._hear(connection, heard[1], int(heard[2]))
+        self._give_time(connection, stopping=True)
+
+    def _give_time(self, connection: SyncConnection, *, stopping: bool = False) -> float:
+        return min((attendant(connection, stopping) for attendant in tuple(self._attendants)), default=_CHECK_SECONDS)
 
     def _check_revisions(self, connection: SyncConnection) -> None:
         rows = connection.execute("select topic, revision from opsbook.revisions").fetchall()

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a check found something, 2 wrong usage, 3 could not reach 
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -38,6 +39,7 @@ _WRITTEN_OUT = {
     ord("\t"): "\\t",
 }
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST_DURATION = timedelta(days=36525)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -91,6 +93,19 @@ def visible(text: str) -> str:
     return text.translate(_WRITTEN_OUT)
 
 
+def go_ahead(what: str, *, yes: bool, dry_run: bool) -> bool:
+    """Whether to do what is told, such as `delete new-checkout`: not in a dry run, which says so.
+
+    Raises:
+        typer.Exit: As `confirm`.
+    """
+    if dry_run:
+        out.print(f"would {what}", markup=False)
+    else:
+        confirm(what[0].upper() + what[1:], yes=yes)
+    return not dry_run
+
+
 def confirm(what: str, *, yes: bool) -> None:
     """Ask before something is changed; without a terminal, `--yes` is the only yes.
 
@@ -110,12 +125,15 @@ def parse_duration(text: str) -> timedelta:
     """`90s`, `15m`, `2h`, `7d`, `1w` as a duration.
 
     Raises:
-        Invalid: It is none of these.
+        Invalid: It is none of these, or longer than a century.
     """
-    number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or unit not in _UNITS or len(number) > 6:
+    found = re.fullmatch(r"([0-9]{1,6})([a-z])", text)
+    if found is None or found[2] not in _UNITS:
         raise Invalid(f"{text!r} is no duration; write for example 90s, 15m, 2h or 7d")
-    return timedelta(seconds=int(number) * _UNITS[unit])
+    duration = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    if duration > _LONGEST_DURATION:
+        raise Invalid(f"{text!r} is longer than a century; for good is to leave it out")
+    return duration
 
 
 def fail(error: OpsbookError) -> int:

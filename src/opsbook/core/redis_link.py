@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import redis
 import redis.asyncio
@@ -21,10 +20,19 @@ from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    InvalidResponse,
+    NoScriptError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 from redis.retry import Retry
 
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
+from opsbook.core.redis_wire import AsyncWires, Wires
 
 if TYPE_CHECKING:
     from opsbook.core.settings import Settings
@@ -35,8 +43,12 @@ AsyncClient: TypeAlias = redis.asyncio.Redis
 
 _PATIENCE_SECONDS = 0.05
 _MOST_ASYNC_CONNECTIONS = 64
+_MOST_ASYNC_WIRES = 16
 _FIRST_PROBE_SECONDS = 0.1
 _LONGEST_PROBE_SECONDS = 1.0
+"""So that no draw is taken from the service's own random numbers, which it may have seeded."""
+_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+"""What redis-py raises over the answers of a server that is no Redis."""
 
 log = get_logger(__name__)
 
@@ -81,16 +93,42 @@ class RedisLink:
             async with asyncio.timeout(self._patience):
                 return await operation(await self._async_client())
 
+    def fetch(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """What stands under keys that lie on one node, None where nothing does; raises as `call` does."""
+        return self.call(lambda client: self._fetched(client, keys))
+
+    async def fetch_async(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """The same from an event loop."""
+        return await self.call_async(lambda client: self._fetched_async(client, keys))
+
     def close(self) -> None:
         """Let the connections of the threads go."""
+        self._wires.close()
         if self._plain is not None:
             self._plain.close()
             self._plain = None
 
     async def aclose(self) -> None:
         """Let the connections of this event loop go."""
-        if client := self._by_loop.pop(asyncio.get_running_loop(), None):
+        loop = asyncio.get_running_loop()
+        if wires := self._wires_by_loop.pop(loop, None):
+            await wires.aclose()
+        if client := self._by_loop.pop(loop, None):
             await client.aclose()
+
+    def _fetched(self, client: Client, keys: Sequence[str]) -> Sequence[bytes | None]:
+        if self._is_cluster:
+            return _values(client.mget(keys), len(keys))
+        return _values(self._wires.exchange(client, ("MGET", *keys)), len(keys))
+
+    async def _fetched_async(self, client: AsyncClient, keys: Sequence[str]) -> Sequence[bytes | None]:
+        if self._is_cluster:
+            return _values(await client.mget(keys), len(keys))
+        loop = asyncio.get_running_loop()
+        wires = self._wires_by_loop.get(loop)
+        if wires is None:
+            wires = self._wires_by_loop[loop] = AsyncWires(_MOST_ASYNC_WIRES)
+        return _values(await wires.exchange(client, ("MGET", *keys)), len(keys))
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -106,7 +144,7 @@ class RedisLink:
             raise RedisAway(str(error)) from error
         except ResponseError as error:
             raise RedisAway(str(error)) from error
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             self._open_breaker(error)
             raise RedisAway(str(error) or type(error).__name__) from error
 
@@ -123,14 +161,14 @@ class RedisLink:
         pause = _FIRST_PROBE_SECONDS
         wait = threading.Event()
         while life is self._life:
-            with suppress(RedisError, OSError):
+            with suppress(RedisError, RedisClusterException, OSError):
                 self.close()
                 if self._client().ping():
                     self._available = True
                     log.info("redis_back")
                     return
             # Jitter, so that fifty workers do not knock together.
-            wait.wait(random.uniform(pause / 2, pause))  # noqa: S311
+            wait.wait(jitter(pause / 2, pause))
             pause = min(_LONGEST_PROBE_SECONDS, pause * 2)
 
     def _client(self) -> Client:
@@ -142,8 +180,12 @@ class RedisLink:
 
     def _connected(self) -> Client:
         client = redis.Redis.from_url(self._url, retry=Retry(NoBackoff(), 0), **self._options())
-        if self._is_cluster is None:
-            self._is_cluster = _clustered(client.info("cluster"))
+        try:
+            if self._is_cluster is None:
+                self._is_cluster = _clustered(client.info("cluster"))
+        except _UNREADABLE as error:
+            client.close()
+            raise InvalidResponse("this is no answer of Redis's") from error
         if self._is_cluster:
             client.close()
             return RedisCluster.from_url(self._url, **self._options())  # pyright: ignore[reportReturnType]
@@ -153,7 +195,10 @@ class RedisLink:
         loop = asyncio.get_running_loop()
         client = self._by_loop.get(loop)
         if client is None:
-            client = self._by_loop[loop] = await self._async_connected()
+            made = await self._async_connected()
+            client = self._by_loop.setdefault(loop, made)
+            if client is not made:  # another task was quicker
+                await made.aclose()
         return client
 
     async def _async_connected(self) -> AsyncClient:
@@ -165,8 +210,12 @@ class RedisLink:
             **self._options(),
         )
         client = redis.asyncio.Redis.from_pool(pool)
-        if self._is_cluster is None:
-            self._is_cluster = _clustered(await client.info("cluster"))
+        try:
+            if self._is_cluster is None:
+                self._is_cluster = _clustered(await client.info("cluster"))
+        except _UNREADABLE as error:
+            await client.aclose()
+            raise InvalidResponse("this is no answer of Redis's") from error
         if self._is_cluster:
             await client.aclose()
             return AsyncRedisCluster.from_url(self._url, **self._options())  # pyright: ignore[reportReturnType]
@@ -182,6 +231,10 @@ class RedisLink:
         self._available = True
         self._is_cluster: bool | None = None
         self._plain: Client | None = None
+        self._wires = Wires()
+        self._wires_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncWires] = (
+            weakref.WeakKeyDictionary()
+        )
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = weakref.WeakKeyDictionary()
 
 
@@ -191,6 +244,12 @@ def link_of(settings: Settings) -> RedisLink | None:
         return None
     url = settings.redis_url.get_secret_value()
     return _links.get(url) or _links.setdefault(url, RedisLink(url))
+
+
+def _values(reply: object, count: int) -> Sequence[bytes | None]:
+    if isinstance(reply, list) and len(values := cast("list[bytes | None]", reply)) == count:
+        return values
+    raise InvalidResponse("this is no answer of Redis's")
 
 
 def _clustered(info: dict[str, Any]) -> bool:

@@ -28,6 +28,7 @@ class Runtime:
     settings: Settings
     chapters: tuple[Chapter, ...]
     pool: Pool
+    """A new one for each run of the server: ask for it when it is needed, and do not keep it."""
     bus: Bus
     signing_key: bytes
     """Signs what browsers keep: from SECRET_KEY, or one that lasts as long as the process."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from opsbook.core.errors import NotConfigured
+from opsbook.core.errors import Invalid, NotConfigured
+from opsbook.core.http.client_address import TrustedProxies
 
 Database = Literal["ops", "service"]
 
@@ -38,6 +40,12 @@ class Settings(BaseSettings):
         None,
         validation_alias=AliasChoices("REDIS_URL"),
         description="Redis or Valkey for shared limits and cache; optional.",
+    )
+    cache_memory_bytes: int = Field(
+        64 * 2**20,
+        ge=0,
+        validation_alias=AliasChoices("CACHE_MEMORY_BYTES"),
+        description="Bytes of results that `cached` keeps in the memory of one process, over all functions.",
     )
     secret_key: SecretStr | None = Field(
         None,
@@ -94,6 +102,14 @@ class Settings(BaseSettings):
     vercel_token: SecretStr | None = Field(
         None, validation_alias=AliasChoices("VERCEL_TOKEN"), description="Token for Vercel's REST API."
     )
+    vercel_project_id: str | None = Field(
+        None,
+        validation_alias=AliasChoices("VERCEL_PROJECT_ID"),
+        description="Vercel project whose firewall is told of the address blocks; with VERCEL_TOKEN.",
+    )
+    vercel_team_id: str | None = Field(
+        None, validation_alias=AliasChoices("VERCEL_TEAM_ID"), description="Vercel team that the project belongs to."
+    )
     home: Path = Field(
         Path(".opsbook"),
         validation_alias=AliasChoices("OPSBOOK_HOME"),
@@ -128,6 +144,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("OPSBOOK_USER_TABLES"),
         description="TOML file that says which tables of the service know what people did.",
     )
+    trusted_proxies: str = Field(
+        "",
+        validation_alias=AliasChoices("OPSBOOK_TRUSTED_PROXIES"),
+        description="Proxies whose Forwarded and X-Forwarded-For count: networks between commas, `unix` for a socket.",
+    )
     webhooks_to_loopback: bool = Field(
         False,
         validation_alias=AliasChoices("OPSBOOK_WEBHOOKS_TO_LOOPBACK"),
@@ -138,6 +159,23 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _reachable(cls, value: SecretStr | None) -> SecretStr | None:
+        # Here, and not at the first request: to be away is Redis's right, to have no address is a slip of the pen.
+        if value is not None and not _is_redis_url(value.get_secret_value()):
+            raise ValueError("it begins with redis://, rediss:// or unix://, and a port is a number")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        try:
+            TrustedProxies.parse(value)
+        except Invalid as error:
+            raise ValueError(str(error)) from error  # pydantic hears of no other
+        return value
 
     def url_of(self, database: Database) -> str | None:
         """The address of a database, or None where neither the environment nor `opsbook up` gives one."""
@@ -164,6 +202,14 @@ class Settings(BaseSettings):
         from opsbook.core.postgres.home import embedded_urls
 
         return embedded_urls(self.home)
+
+
+def _is_redis_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+    except ValueError:
+        return False
 
 
 def load_settings(folder: Path | None = None, **overrides: object) -> Settings:

@@ -1,4 +1,4 @@
-"""Periodic work on the service database: its events need a partition for each month to come."""
+"""Periodic work: the service database's coming partitions, and what is old of the pools' reports."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import psycopg
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
 from opsbook.core.jobs import settings_of
-from opsbook.core.postgres.connect import guarded
+from opsbook.core.postgres.connect import connect, guarded
 from opsbook.core.queries import load_queries
+from opsbook.database.pool import store as pool_store
 
 _QUERIES = load_queries("opsbook.database")
 _PATIENCE = "-c lock_timeout=3s -c statement_timeout=60s"
@@ -31,3 +32,19 @@ def make_event_partitions(context: JobContext, timestamp: int) -> None:
         found = connection.execute(_QUERIES["find_partition_maker"]).fetchone()
         if found and found[0]:
             connection.execute(_QUERIES["make_event_partitions"])
+
+
+@blueprint.periodic(cron="47 * * * *")
+@blueprint.task(queueing_lock="database:forget_vanished_pools", pass_context=True)
+async def forget_vanished_pools(context: JobContext, timestamp: int) -> None:
+    """Forget the processes that ended without a word."""
+    async with connect(settings_of(context).require_url("ops"), "opsbook worker") as connection:
+        await pool_store.forget_vanished(connection)
+
+
+@blueprint.periodic(cron="57 3 * * *")
+@blueprint.task(queueing_lock="database:tidy_pool_samples", pass_context=True)
+async def tidy_pool_samples(context: JobContext, timestamp: int) -> None:
+    """Make the coming days' partitions of the pools' samples; forget old days."""
+    async with connect(settings_of(context).require_url("ops"), "opsbook worker") as connection:
+        await pool_store.tidy(connection)

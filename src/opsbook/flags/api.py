@@ -11,18 +11,17 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
-from starlette.responses import StreamingResponse
 
 from opsbook.core.access import Identity, Role
-from opsbook.core.errors import Invalid
 from opsbook.core.http.dependencies import Running
 from opsbook.core.http.identity import bearer_identity, requires, still_known
 from opsbook.core.http.problems import problems
+from opsbook.core.http.server_sent import event_stream
 from opsbook.flags import store
 from opsbook.flags.approval.store import acting_or_asking
 from opsbook.flags.fields import MOST_REVISION, FlagFields, FlagInput, Reason
 from opsbook.flags.model import NAME_PATTERN, Flag
+from opsbook.flags.preconditions import IfMatch, entity_tag, expected
 from opsbook.flags.service import FlagStream
 
 router = APIRouter(tags=["Feature flags"], responses=problems(202, 400, 401, 403, 404, 409, 413, 422, 503))
@@ -30,13 +29,6 @@ router = APIRouter(tags=["Feature flags"], responses=problems(202, 400, 401, 403
 Reads = Annotated[Identity, Depends(requires(Role.VIEWER, "flags:read"))]
 Writes = Annotated[Identity, Depends(requires(Role.OPERATOR, "flags:write"))]
 Name = Annotated[str, Path(pattern=NAME_PATTERN, description="The flag's name.")]
-IfMatch = Annotated[
-    str | SkipJsonSchema[None],
-    Header(
-        description='The revision that you saw, as an entity tag: `"17"`.',
-        json_schema_extra={"pattern": r'^(\*|(W/)?"?[0-9]{1,18}"?)$'},
-    ),
-]
 
 
 class FlagOutput(BaseModel):
@@ -98,7 +90,7 @@ async def create_or_change(
 ) -> FlagOutput:
     async with acting_or_asking(runtime.pool, identity, given.reason) as connection:
         flag, created = await store.create_or_change_flag(
-            connection, given.name, given.changes(), expected_revision=_expected(given.revision, if_match)
+            connection, given.name, given.changes(), expected_revision=expected(given.revision, if_match)
         )
     response.status_code = 201 if created else 200
     return _tagged(response, flag)
@@ -116,7 +108,7 @@ async def change(
 ) -> FlagOutput:
     async with acting_or_asking(runtime.pool, identity, given.reason) as connection:
         flag = await store.change_flag(
-            connection, name, given.changes(), expected_revision=_expected(given.revision, if_match)
+            connection, name, given.changes(), expected_revision=expected(given.revision, if_match)
         )
     return _tagged(response, flag)
 
@@ -130,7 +122,7 @@ async def delete(
     if_match: IfMatch = None,
 ) -> None:
     async with acting_or_asking(runtime.pool, identity, reason) as connection:
-        await store.delete_flag(connection, name, expected_revision=_expected(None, if_match))
+        await store.delete_flag(connection, name, expected_revision=expected(None, if_match))
 
 
 @router.get("/api/admin/feature-flags/{name}/history", summary="What a flag has been, newest first")
@@ -165,17 +157,8 @@ async def stream(
     request: Request, runtime: Running, _: Reads, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
     held = int(last_event_id) if last_event_id and re.fullmatch(r"\d{1,18}", last_event_id) else None
-    events = runtime.get(FlagStream).events(held, partial(still_known, partial(bearer_identity, request)))
-    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-
-
-def _expected(revision: int | None, if_match: str | None) -> int | None:
-    if if_match is None or if_match == "*":
-        return revision
-    tag = re.fullmatch(r'(?:W/)?"?(\d{1,18})"?', if_match.strip())
-    if tag is None:
-        raise Invalid('If-Match takes the revision that you saw, as `"17"`')
-    return int(tag[1])
+    is_known = partial(still_known, partial(bearer_identity, request))
+    return event_stream(runtime.get(FlagStream).events(held), is_known)
 
 
 def _output(flag: Flag) -> FlagOutput:
@@ -183,5 +166,5 @@ def _output(flag: Flag) -> FlagOutput:
 
 
 def _tagged(response: Response, flag: Flag) -> FlagOutput:
-    response.headers["ETag"] = f'"{flag.revision}"'
+    response.headers["ETag"] = entity_tag(flag.revision)
     return _output(flag)

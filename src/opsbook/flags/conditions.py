@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -114,6 +115,23 @@ def read_value(text: str, value_type: ValueType) -> Any:
     if not _is_a(value, value_type):
         raise Invalid(f"{text[:50]!r} is no {value_type}")
     return value
+
+
+def read_weighted(text: str, value_type: ValueType) -> dict[str, Any]:
+    """A variant from `NAME[:WEIGHT][=VALUE]`.
+
+    Raises:
+        Invalid: It is not of that form, or the value is missing or none of that type.
+    """
+    found = re.fullmatch(r"(?P<name>[^=]+?)(:(?P<weight>[0-9]{1,7}))?(=(?P<value>.*))?", text, re.DOTALL)
+    if found is None:
+        raise Invalid(f"{text[:50]!r} is no variant; write for example blue:3, or blue:3=#0000ff where it has a value")
+    variant: dict[str, Any] = {"name": found["name"].strip(), "weight": int(found["weight"] or 1)}
+    if found["value"] is not None:
+        variant["value"] = read_value(found["value"], value_type)
+    elif value_type != "boolean":
+        raise Invalid(f"{text[:50]!r} lacks the {value_type} that it stands for; write {text[:50]}=VALUE")
+    return variant
 
 
 def read_override(text: str) -> dict[str, Any]:

@@ -112,6 +112,13 @@ class SegmentFields(BaseModel):
 
     description: str | None = Field(None, max_length=2000, pattern=_NO_NUL)
     constraints: Objects = Field(max_length=100, description="All of them must hold.")
+    revision: int | None = Field(
+        default=None,
+        ge=0,
+        le=MOST_REVISION,
+        strict=True,
+        description="Refuse if the segment is at another revision; 0, if there is one.",
+    )
     reason: Reason = None
 
     @field_validator("constraints")

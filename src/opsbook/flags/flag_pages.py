@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -19,10 +19,14 @@ from opsbook.flags.approval import store as approval
 from opsbook.flags.difference import flag_differences
 from opsbook.flags.exposures.store import exposures
 from opsbook.flags.fields import MOST_REVISION
-from opsbook.flags.form import read_change
+from opsbook.flags.form import read_change, shown, touched
 from opsbook.flags.model import Flag
-from opsbook.flags.page_parts import Checked, Name, Operator, Viewer, back_to, page_of, pulling, texts_of
+from opsbook.flags.page_parts import Name, back_to, page_of, pulling
+from opsbook.flags.readers.store import obedience
+from opsbook.flags.schedules import store as schedules
+from opsbook.flags.schedules.model import effect_in_words
 from opsbook.flags.trial import read_trial
+from opsbook.web.forms import Checked, Operator, Viewer, texts_of
 from opsbook.web.pages import safe_path
 from opsbook.web.templates import render
 
@@ -36,7 +40,7 @@ Revision = Annotated[int, Path(ge=1, le=MOST_REVISION)]
 @router.get("/flags/{name}")
 async def detail_page(request: Request, viewer: Viewer, name: Name, changed: int | None = None) -> HTMLResponse:
     """One flag: its levers, whom it is for, what it has been; also after its deletion."""
-    return await _detail(request, viewer, name, changed=changed)
+    return await show_flag(request, viewer, name, changed=changed)
 
 
 @router.get("/flags/{name}/revisions/{revision}")
@@ -62,11 +66,12 @@ async def change(request: Request, operator: Operator, name: Name) -> Response:
     """Change the fields that the form carries; with a revision, only if nobody was faster."""
     form = await texts_of(request)
     try:
-        given = read_change(form)
+        async with runtime_of(request).pool.connection() as connection:
+            given = read_change(touched(form, await store.get_flag(connection, name)))
         async with pulling(request, operator, given.reason) as connection:
             flag = await store.change_flag(connection, name, given.changes(), expected_revision=given.revision)
     except OpsbookError as error:
-        return await _detail(request, operator, name, status=error.status, error=str(error))
+        return await show_flag(request, operator, name, status=error.status, error=str(error))
     return back_to(form, name, flag.revision)
 
 
@@ -75,7 +80,9 @@ async def kill_page(request: Request, operator: Operator, name: Name) -> HTMLRes
     """What a kill switch will touch, and why it is thrown; shown in a dialog where scripts run."""
     async with runtime_of(request).pool.connection() as connection:
         flag = await store.get_flag(connection, name)
-    return render(request, "flags/kill.html", operator, flag=flag, back=safe_path(request.query_params.get("back", "")))
+        workers = len((await obedience(connection, flag.revision)).readers)
+    back = safe_path(request.query_params.get("back", ""))
+    return render(request, "flags/kill.html", operator, flag=flag, workers=workers, back=back)
 
 
 @router.get("/flags/{name}/delete")
@@ -94,7 +101,7 @@ async def delete(request: Request, operator: Operator, name: Name) -> Response:
         async with pulling(request, operator, given.reason) as connection:
             await store.delete_flag(connection, name, expected_revision=given.revision)
     except OpsbookError as error:
-        return await _detail(request, operator, name, status=error.status, error=str(error))
+        return await show_flag(request, operator, name, status=error.status, error=str(error))
     return RedirectResponse(page_of(name), 303)
 
 
@@ -109,7 +116,7 @@ async def undo(request: Request, operator: Operator, name: Name) -> Response:
             await _still_newest(connection, name, seen)
             flag = await store.undo(connection, name, to_revision=target)
     except OpsbookError as error:
-        return await _detail(request, operator, name, status=error.status, error=str(error))
+        return await show_flag(request, operator, name, status=error.status, error=str(error))
     return back_to(form, name, flag.revision if flag else None)
 
 
@@ -123,11 +130,11 @@ async def decide(request: Request, operator: Operator, name: Name, number: Revis
                 return back_to(form, name, (await approval.approve(connection, number)).revision)
             await approval.reject(connection, number)
     except OpsbookError as error:
-        return await _detail(request, operator, name, status=error.status, error=str(error))
+        return await show_flag(request, operator, name, status=error.status, error=str(error))
     return back_to(form, name, None)
 
 
-async def _detail(
+async def show_flag(
     request: Request,
     viewer: Identity,
     name: str,
@@ -136,12 +143,15 @@ async def _detail(
     status: int = 200,
     error: str | None = None,
 ) -> HTMLResponse:
+    """The page of a flag, with what was just changed, or why nothing was."""
     async with runtime_of(request).pool.connection() as connection:
         revisions = await store.history(connection, name, limit=_REVISIONS)
         flag = await _flag_or_none(connection, name)
         trial = await read_trial(connection, name, request.query_params) if flag else None
         seen = await exposures(connection, name)
         waiting = await approval.list_requests(connection, name)
+        planned = await schedules.list_schedules(connection, name)
+        obeyed = await obedience(connection, revisions[0]["revision"])
     newest = revisions[0]
     return render(
         request,
@@ -156,11 +166,18 @@ async def _detail(
         wording=wording,
         seen=seen,
         waiting=waiting,
+        planned=[_planned(row) for row in planned],
+        obedience=obeyed,
         total_seen=sum(each.count for each in seen),
-        expires_at=f"{flag.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" if flag and flag.expires_at else "",
+        facts=shown(flag) if flag else None,
         error=error,
         may_change=viewer.may(Role.OPERATOR),
     )
+
+
+def _planned(row: DictRow) -> DictRow:
+    step = row["next_step"]
+    return {**row, "effect": effect_in_words(step), "at": datetime.fromisoformat(step["at"])}
 
 
 def _with_differences(revision: DictRow) -> DictRow:

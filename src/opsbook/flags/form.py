@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from opsbook.core.errors import Invalid
+from opsbook.core.http.fields import Moment
 from opsbook.flags.fields import FlagFields, FlagInput, SegmentFields
-from opsbook.flags.model import NAME_PATTERN
+from opsbook.flags.model import NAME_PATTERN, Flag
 
 Fields = TypeVar("Fields", bound=FlagFields)
 
@@ -19,6 +21,7 @@ _LABELS = {"rollout_percentage": "rollout", "expires_at": "expiry"}
 _NAME_RULE = "a name has 1 to 200 characters, no blanks and no / ? # % \\, and begins with no dot"
 _LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
 """What a browser sends of a date and time; our forms ask for it in UTC."""
+_MOMENTS: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 def read_change(form: Mapping[str, str]) -> FlagFields:
@@ -28,6 +31,37 @@ def read_change(form: Mapping[str, str]) -> FlagFields:
         Invalid: A value is malformed, told field by field.
     """
     return _validated(FlagFields, form)
+
+
+def shown(flag: Flag) -> Mapping[str, str]:
+    """What the form of a flag's facts shows of them."""
+    return {
+        "description": flag.description,
+        "owner": flag.owner or "",
+        "tags": " ".join(flag.tags),
+        "expires_at": f"{flag.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" if flag.expires_at else "",
+        "off_when_expired": "true" if flag.off_when_expired else "false",
+    }
+
+
+def touched(form: Mapping[str, str], flag: Flag) -> Mapping[str, str]:
+    """What a person changed of what the form showed: a tag with a blank, or a fraction of a second, is not in it."""
+    before = {name: _plain(text) for name, text in shown(flag).items()}
+    return {name: text for name, text in form.items() if _plain(text) != before.get(name)}
+
+
+def read_moment(text: str) -> datetime | None:
+    """A date and time in UTC, as a browser sends it; None for no text.
+
+    Raises:
+        Invalid: It is none.
+    """
+    if not text.strip():
+        return None
+    try:
+        return _MOMENTS.validate_python(_moment(text.strip()))
+    except ValidationError as error:
+        raise Invalid(f"{text[:40]!r} is no date and time in UTC, such as 2031-01-31T14:05") from error
 
 
 def read_new(form: Mapping[str, str]) -> FlagInput:
@@ -68,7 +102,7 @@ def read_share(text: str) -> float:
 
 
 def _validated(kind: type[Fields], form: Mapping[str, str]) -> Fields:
-    known = {name: _value(name, text.strip()) for name, text in form.items() if name in kind.model_fields}
+    known = {name: _value(name, _plain(text)) for name, text in form.items() if name in kind.model_fields}
     try:
         return kind.model_validate(known)
     except ValidationError as error:
@@ -87,12 +121,21 @@ def _value(name: str, text: str) -> Any:
         case "tags":
             value = list(dict.fromkeys(text.replace(",", " ").split()))
         case "expires_at":
-            value = f"{text}Z" if _LOCAL_TIME.fullmatch(text) else text or None
+            value = _moment(text) or None
         case "owner" | "reason":
             value = text or None
         case _:
             value = text
     return value
+
+
+def _plain(text: str) -> str:
+    """A field's text with line ends as they are stored; browsers send CR LF (HTML, 4.10.21.4)."""
+    return text.replace("\r\n", "\n").strip()
+
+
+def _moment(text: str) -> str:
+    return f"{text}Z" if _LOCAL_TIME.fullmatch(text) else text
 
 
 def _number(text: str) -> float | str:

@@ -7,6 +7,7 @@ from procrastinate import Blueprint, JobContext
 from opsbook.core.jobs import settings_of
 from opsbook.core.postgres.connect import connect
 from opsbook.flags.exposures import store as exposures
+from opsbook.flags.readers import store as readers
 from opsbook.flags.schedules import store as schedules
 from opsbook.flags.webhooks import store as webhooks
 
@@ -37,6 +38,14 @@ async def tidy_exposures(context: JobContext, timestamp: int) -> None:
     """Make the coming months' partitions of the exposure counts; forget old months."""
     async with connect(settings_of(context).require_url("ops"), "opsbook worker") as connection:
         await exposures.tidy(connection)
+
+
+@blueprint.periodic(cron="57 * * * *")
+@blueprint.task(queueing_lock="flags:tidy_readers", pass_context=True)
+async def tidy_readers(context: JobContext, timestamp: int) -> None:
+    """Forget processes that no longer follow the flags."""
+    async with connect(settings_of(context).require_url("ops"), "opsbook worker") as connection:
+        await readers.tidy(connection)
 
 
 @blueprint.periodic(cron="37 3 * * *")

@@ -6,10 +6,10 @@ fifty workers share the file and hear of a change together, so the first writes 
 
 from __future__ import annotations
 
-import random
 import threading
 from pathlib import Path
 
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.flags.snapshot import EMPTY, Snapshot, SnapshotUnusable, read_snapshot, write_snapshot
 
@@ -47,7 +47,7 @@ class Keeper:
         if first:
             self._write()
         elif self._timer is None:
-            self._timer = threading.Timer(random.uniform(0, _LATEST_SECONDS), self._write)  # noqa: S311
+            self._timer = threading.Timer(jitter(0, _LATEST_SECONDS), self._write)
             self._timer.daemon = True
             self._timer.start()
 

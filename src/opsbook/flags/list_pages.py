@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from psycopg.rows import DictRow
 
 from opsbook.core.access import Role
 from opsbook.core.errors import OpsbookError
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.runtime import runtime_of
 from opsbook.flags import store
+from opsbook.flags.approval import store as approval
 from opsbook.flags.form import read_new
 from opsbook.flags.model import Flag
-from opsbook.flags.page_parts import LIST, Checked, Operator, Viewer, page_of, pulling, texts_of
+from opsbook.flags.page_parts import LIST, page_of, pulling
+from opsbook.flags.readers.store import obedience
 from opsbook.web.contributions import Concern, Hit, Lever, finds, offer, worries
+from opsbook.web.forms import Checked, Operator, Viewer, texts_of
 from opsbook.web.templates import render
 
 STATES = ("on", "partial", "off", "killed", "archived")
@@ -49,6 +54,29 @@ async def killed_flags(connection: Connection) -> Sequence[Concern]:
     ]
 
 
+@worries
+async def waiting_requests(connection: Connection) -> Sequence[Concern]:
+    """Flags of which changes wait for a second person, each once: many requests must not bury other concerns."""
+    of_flag: defaultdict[str, list[DictRow]] = defaultdict(list)
+    for request in await approval.list_requests(connection):
+        of_flag[request["flag"]].append(request)
+    return [_waiting(name, requests) for name, requests in of_flag.items()]
+
+
+def _waiting(name: str, requests: Sequence[DictRow]) -> Concern:
+    first = min(requests, key=lambda request: request["expires_at"])
+    which = (
+        f"Request {first['id']} of {first['made_by']}" if len(requests) == 1 else f"{len(requests)} requests, the first"
+    )
+    return Concern(
+        f"{name} waits for a second person",
+        f"{which} until {first['expires_at']:%Y-%m-%d %H:%M} UTC.",
+        f"{page_of(name)}#requests",
+        "warn",
+        min(request["made_at"] for request in requests),
+    )
+
+
 @router.get("/flags")
 async def list_page(
     request: Request, viewer: Viewer, q: str = "", state: str = "", tag: str = "", changed: str = ""
@@ -56,6 +84,8 @@ async def list_page(
     """Every flag, narrowed by text, state and tag; archived ones only when that state is asked for."""
     async with runtime_of(request).pool.connection() as connection:
         flags = await store.list_flags(connection, archived=True)
+        pulled = next((flag for flag in flags if flag.name == changed), None)
+        obeyed = await obedience(connection, pulled.revision) if pulled else None
     shown = [flag for flag in flags if _matches(flag, q) and (not tag or tag in flag.tags)]
     counts = {each: sum(flag.state == each for flag in shown) for each in STATES}
     return render(
@@ -66,7 +96,8 @@ async def list_page(
         any_flags=bool(flags),
         counts=counts,
         asked={"q": q, "state": state, "tag": tag},
-        changed=next((flag for flag in flags if flag.name == changed), None),
+        changed=pulled,
+        obedience=obeyed,
         may_change=viewer.may(Role.OPERATOR),
     )
 

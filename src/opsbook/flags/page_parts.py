@@ -1,4 +1,4 @@
-"""What the flag pages share: who may open them, their addresses, what a form sent."""
+"""What the flag pages share: their addresses, and the way back after a lever."""
 
 from __future__ import annotations
 
@@ -7,36 +7,26 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
-import psycopg
-from fastapi import Depends, Path, Request
+from fastapi import Path, Request
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 
-from opsbook.core.access import Identity, Role
-from opsbook.core.database_errors import explain
-from opsbook.core.http.identity import csrf_checked, signed_in
+from opsbook.core.access import Identity
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.runtime import runtime_of
 from opsbook.flags.approval.store import acting_or_asking
 from opsbook.flags.model import NAME_PATTERN
+from opsbook.web.forms import refusals_told, texts_of
 from opsbook.web.pages import safe_path
 
 LIST = "/ops/flags"
 
-Viewer = Annotated[Identity, Depends(signed_in(Role.VIEWER))]
-Operator = Annotated[Identity, Depends(signed_in(Role.OPERATOR))]
 Name = Annotated[str, Path(pattern=NAME_PATTERN)]
-Checked = [Depends(csrf_checked)]
 
 
 def page_of(name: str) -> str:
     """The address of a flag's page."""
     return f"{LIST}/{quote(name, safe='')}"
-
-
-async def texts_of(request: Request) -> Mapping[str, str]:
-    """A form's fields, of which the last of a name counts."""
-    return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
 
 
 @asynccontextmanager
@@ -46,14 +36,9 @@ async def pulling(request: Request, person: Identity, reason: str | None) -> Asy
     Raises:
         OpsbookError: The database refused a value, or does not answer.
     """
-    try:
+    with refusals_told():
         async with acting_or_asking(runtime_of(request).pool, person, reason or None) as connection:
             yield connection
-    except psycopg.Error as error:
-        told = explain(error)
-        if told is None:
-            raise
-        raise told from error
 
 
 async def revision_seen(request: Request, newest: int) -> str:

@@ -107,6 +107,12 @@ where revision > %(revision)s
 order by revision
 limit 1001
 
+-- name: name_problems
+-- Why nothing new can have some of these names.
+select name, opsbook.name_problem(name) as problem
+from unnest(%(names)s::text[]) name
+where opsbook.name_problem(name) is not null
+
 -- name: list_segments
 -- Every segment by name, with the flags whose rules name it.
 select s.*, array(
@@ -115,6 +121,10 @@ select s.*, array(
 ) as used_by
 from opsbook.flag_segments s
 order by s.name
+
+-- name: segment_revision
+-- A segment's present revision, held until the transaction ends.
+select revision from opsbook.flag_segments where name = %(name)s for update
 
 -- name: put_segment
 -- A segment as given, new or changed.

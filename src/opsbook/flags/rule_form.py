@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgspec
 from starlette.datastructures import FormData
 
 from opsbook.core.errors import Invalid
 from opsbook.flags.conditions import condition, join_values, require_whom
 from opsbook.flags.form import read_share
 from opsbook.flags.page_parts import texts
-from opsbook.flags.targeting.model import Constraint, Rule
+from opsbook.flags.targeting.model import Constraint, Rule, ValueType
+from opsbook.flags.variant_form import VariantRow, variant_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,42 +49,66 @@ class RuleForm:
     name: str = ""
     percentage: str = "100"
     stickiness: str = "default"
+    group: str = ""
     segments: Sequence[str] = ()
     rows: Sequence[ConditionRow] = field(default_factory=lambda: (ConditionRow(),))
+    variants: Sequence[VariantRow] = ()
 
     @classmethod
     def of(cls, rule: Rule) -> RuleForm:
         """A stored rule, to be edited."""
-        return cls(rule.name, f"{rule.percentage:g}", rule.stickiness, rule.segments, rows_of(rule.constraints))
+        return cls(
+            rule.name,
+            f"{rule.percentage:g}",
+            rule.stickiness,
+            rule.group or "",
+            rule.segments,
+            rows_of(rule.constraints),
+            [VariantRow.of(variant) for variant in rule.variants],
+        )
 
     @classmethod
     def sent(cls, form: FormData) -> RuleForm:
         """What a person sent."""
-        name, percentage, stickiness = (
-            str(form.get(each, "")).strip() for each in ("name", "percentage", "stickiness")
+        name, percentage, stickiness, group = (
+            str(form.get(each, "")).strip() for each in ("name", "percentage", "stickiness", "group")
         )
-        return cls(name, percentage, stickiness or "default", texts(form, "segment"), rows_sent(form))
+        return cls(
+            name,
+            percentage,
+            stickiness or "default",
+            group,
+            texts(form, "segment"),
+            rows_sent(form),
+            variant_rows(form),
+        )
 
-    def with_blank_row(self) -> RuleForm:
-        """The same with room for one more condition."""
+    def with_blank_row(self, of: str) -> RuleForm:
+        """The same with room for one more condition, or for one more variant."""
+        if of == "more-variants":
+            return replace(self, variants=[*self.variants, VariantRow()])
         return replace(self, rows=[*self.rows, ConditionRow()])
 
-    def rule(self, held: Rule | None) -> dict[str, Any]:
+    def rule(self, held: Rule | None, value_type: ValueType) -> dict[str, Any]:
         """As the store takes it; what the form does not show stays as it is held.
 
         Raises:
             Invalid: It is no rule.
         """
-        kept = msgspec.to_builtins(held) if held else {}
-        kept |= {
+        rule: dict[str, Any] = {
             "name": self.name,
             "percentage": read_share(self.percentage),
             "stickiness": self.stickiness,
+            "group": self.group,
             "segments": list(self.segments),
             "constraints": constraints_of(self.rows),
+            "variants": [row.variant(value_type) for row in self.variants],
         }
-        require_whom(kept)
-        return {name: value for name, value in kept.items() if value or name == "percentage"}
+        # By what the variants are dealt is said of the first, and has no place in the form.
+        if rule["variants"] and held and held.variants and held.variants[0].stickiness:
+            rule["variants"][0]["stickiness"] = held.variants[0].stickiness
+        require_whom(rule)
+        return {name: value for name, value in rule.items() if value or name == "percentage"}
 
 
 def rows_of(constraints: Sequence[Constraint]) -> Sequence[ConditionRow]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -10,19 +11,22 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from psycopg.rows import DictRow
 
 from opsbook.core.access import Identity, Role
-from opsbook.core.errors import Invalid, NotFound, OpsbookError
+from opsbook.core.errors import Invalid, OpsbookError
+from opsbook.core.http.fields import parse_number
 from opsbook.core.runtime import runtime_of
 from opsbook.flags import segment_store as store
 from opsbook.flags.fields import SegmentFields
 from opsbook.flags.form import read_segment
 from opsbook.flags.model import segment_from
-from opsbook.flags.page_parts import LIST, Checked, Name, Operator, Viewer, pulling
+from opsbook.flags.page_parts import LIST, Name, pulling
 from opsbook.flags.rule_form import ConditionRow, constraints_of, rows_of, rows_sent
 from opsbook.flags.targeting.operators import OPERATORS
 from opsbook.flags.wording import condition_in_words
+from opsbook.web.forms import Checked, Operator, Viewer
 from opsbook.web.templates import render
 
 _SEGMENTS = f"{LIST}/-/segments"
+_NEW = {"name": "", "description": "", "used_by": (), "revision": store.NOT_THERE}
 
 router = APIRouter()
 
@@ -45,7 +49,7 @@ async def list_page(request: Request, viewer: Viewer, changed: str = "") -> HTML
 @router.get("/flags/-/new-segment")
 async def new_page(request: Request, operator: Operator) -> HTMLResponse:
     """The form of a new segment."""
-    return _page(request, operator, {"name": "", "description": "", "used_by": []}, [ConditionRow()], is_new=True)
+    return _page(request, operator, _NEW, [ConditionRow()], is_new=True)
 
 
 @router.post("/flags/-/new-segment", dependencies=Checked)
@@ -72,32 +76,36 @@ async def _put(request: Request, operator: Identity, name: str, *, is_new: bool)
     form = await request.form()
     rows, description = rows_sent(form), str(form.get("description", ""))
     async with runtime_of(request).pool.connection() as connection:
-        held = next((each for each in await store.list_segments(connection) if each["name"] == name), None)
-    shown = {"name": name, "description": description, "used_by": held["used_by"] if held else []}
+        held = next((each for each in await store.list_segments(connection) if each["name"] == name), _NEW)
+    # A form that comes back still stands for the state that was seen.
+    seen = store.NOT_THERE if is_new else str(form.get("revision", "")) or held["revision"]
+    shown = {"name": name, "description": description, "used_by": held["used_by"], "revision": seen}
     if form.get("do") == "more":
         return _page(request, operator, shown, [*rows, ConditionRow()], is_new=is_new)
     try:
-        if is_new == (held is not None):
-            raise Invalid(f"there is a segment {name!r} already") if is_new else NotFound(f"{name!r} is gone")
+        if is_new and held is not _NEW:
+            raise Invalid(f"there is a segment {name!r} already")
         given = read_segment(name, description, constraints_of(rows), str(form.get("reason", "")))
-        await _do(request, operator, name, given, delete=form.get("do") == "delete")
+        await _do(request, operator, name, given, parse_number(str(seen)), delete=form.get("do") == "delete")
     except OpsbookError as error:
         return _page(request, operator, shown, rows, is_new=is_new, error=error)
     return RedirectResponse(f"{_SEGMENTS}?changed={quote(name)}", 303)
 
 
-async def _do(request: Request, operator: Identity, name: str, given: SegmentFields, *, delete: bool) -> None:
+async def _do(
+    request: Request, operator: Identity, name: str, given: SegmentFields, seen: int | None, *, delete: bool
+) -> None:
     async with pulling(request, operator, given.reason) as connection:
         if delete:
-            await store.delete_segment(connection, name)
+            await store.delete_segment(connection, name, expected_revision=seen)
         else:
-            await store.put_segment(connection, name, given.constraints, given.description)
+            await store.put_segment(connection, name, given.constraints, given.description, expected_revision=seen)
 
 
 def _page(
     request: Request,
     operator: Identity,
-    segment: DictRow,
+    segment: Mapping[str, Any],
     rows: Sequence[ConditionRow],
     *,
     is_new: bool = False,

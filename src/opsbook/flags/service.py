@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 import msgspec
 
+from opsbook.core.http import server_sent
+from opsbook.core.http.server_sent import Events, event
 from opsbook.core.runtime import Runtime
 from opsbook.flags.client import Flags
 from opsbook.flags.snapshot import Snapshot
 
-_HEARTBEAT_SECONDS = 10.0
+Snapshots = AsyncGenerator[Snapshot | None]
+"""States of the flags, one after the other; None at least every `HEARTBEAT_SECONDS` while there is none."""
 
 
 @asynccontextmanager
@@ -46,14 +48,18 @@ class FlagStream:
         self._encoded: tuple[Snapshot | None, Snapshot, bytes] | None = None
         self._unlisten = flags.listen(self._heard)
 
-    async def revisions(self) -> AsyncGenerator[int | None]:
-        """The revision that is served, and each later one, whatever it changed; None is a heartbeat."""
+    async def snapshots(self) -> Snapshots:
+        """What is served now, and each later state, of which a slow reader misses some; None is a heartbeat.
+
+        Until this process has heard from its source it says nothing: what it remembers from its
+        disk, or has not yet, must not replace the newer state of a reader.
+        """
         told: Snapshot | None = None
         while not self._closed:
             news, ready, current = self._news, self._flags.ready, self._flags.snapshot
             if ready and current is not told:
                 told = current
-                yield current.revision
+                yield current
             elif not await _happens(news):
                 yield None
 
@@ -63,27 +69,17 @@ class FlagStream:
         self._unlisten()
         self._wake()
 
-    async def events(self, held_revision: int | None, is_known: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
-        """One reader's stream, from what it holds where that is this process's present state, else from the whole.
-
-        Until this process has heard from its source it says nothing: what it remembers from its
-        disk, or has not yet, must not replace the newer state of a reader. With each heartbeat, and
-        as often while there is news, the reader is asked after, and the stream of one no longer known ends.
-        """
+    async def events(self, held_revision: int | None) -> Events:
+        """One kit's events, from what it holds where that is this process's present state, else from the whole."""
         sent: Snapshot | None = None
-        check_at = time.monotonic() + _HEARTBEAT_SECONDS
-        while not self._closed:
-            news, ready, current = self._news, self._flags.ready, self._flags.snapshot
-            if time.monotonic() >= check_at:
-                if not await is_known():
-                    return
-                check_at = time.monotonic() + _HEARTBEAT_SECONDS
-            if ready and current is not sent:
+        async with aclosing(self.snapshots()) as snapshots:
+            async for current in snapshots:
+                if current is None:
+                    yield None
+                    continue
                 if sent is not None or held_revision != current.revision:
                     yield self._event(sent, current)
                 sent = current
-            elif not await _happens(news):
-                yield b": still here\n\n"
 
     def _event(self, sent: Snapshot | None, current: Snapshot) -> bytes:
         """What leads from one state to the next; encoded once for all readers, who mostly stand at the same one."""
@@ -102,7 +98,7 @@ class FlagStream:
 
 async def _happens(news: asyncio.Event) -> bool:
     try:
-        async with asyncio.timeout(_HEARTBEAT_SECONDS):
+        async with asyncio.timeout(server_sent.HEARTBEAT_SECONDS):
             return await news.wait()
     except TimeoutError:
         return False
@@ -110,8 +106,8 @@ async def _happens(news: asyncio.Event) -> bool:
 
 def _encode(sent: Snapshot | None, current: Snapshot) -> bytes:
     flags, segments = current.parts()
-    kind, changes = b"snapshot", flags
+    kind, changes = "snapshot", flags
     if sent is not None and sent.segments == current.segments:
-        kind, changes, segments = b"change", current.since(sent), []
+        kind, changes, segments = "change", current.since(sent), []
     data = msgspec.json.encode({"revision": current.revision, "flags": changes, "segments": segments})
-    return b"event: %b\nid: %d\ndata: %b\n\n" % (kind, current.revision, data)
+    return event(kind, data, current.revision)

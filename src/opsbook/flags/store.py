@@ -109,6 +109,12 @@ async def take_turn(connection: Connection) -> None:
     await connection.execute(_QUERIES["take_turn"])
 
 
+async def name_problems(connection: Connection, names: Sequence[str]) -> Mapping[str, str]:
+    """Which of some well-formed names no new flag or segment can have, since they could pass for others, and why."""
+    rows = await (await connection.execute(_QUERIES["name_problems"], {"names": list(names)})).fetchall()
+    return {row["name"]: row["problem"] for row in rows}
+
+
 async def create_or_change_flag(
     connection: Connection, name: str, fields: Mapping[str, Any], *, expected_revision: int | None = None
 ) -> tuple[Flag, bool]:

@@ -78,7 +78,7 @@ class PrerequisiteRow:
 
 def variant_rows(form: FormData) -> Sequence[VariantRow]:
     """The variants that a person sent; those without a name are gone."""
-    columns = [texts(form, name) for name in ("name", "weight", "value", "always")]
+    columns = [texts(form, name) for name in ("variant", "weight", "value", "always")]
     return [
         VariantRow(name.strip(), weight.strip() or "1", value.strip(), always)
         for name, weight, value, always in zip(*columns, strict=False)

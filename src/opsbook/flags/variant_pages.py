@@ -15,9 +15,10 @@ from opsbook.core.http.fields import parse_number
 from opsbook.core.runtime import runtime_of
 from opsbook.flags import store
 from opsbook.flags.model import Flag
-from opsbook.flags.page_parts import Checked, Name, Operator, back_to, pulling, revision_seen
+from opsbook.flags.page_parts import Name, back_to, pulling, revision_seen
 from opsbook.flags.targeting.model import ValueType
 from opsbook.flags.variant_form import PrerequisiteRow, VariantRow, prerequisite_rows, variant_rows
+from opsbook.web.forms import Checked, Operator
 from opsbook.web.templates import render
 
 router = APIRouter()

@@ -5,15 +5,14 @@ from __future__ import annotations
 from opsbook.core.chapter import Chapter, Command
 from opsbook.monitoring.health import Finding, Overall, Report, Result, Status
 from opsbook.monitoring.monitor import HealthMonitor
-from opsbook.monitoring.pool import PoolStatus, pool_status
 
-__all__ = ["CHAPTER", "Finding", "HealthMonitor", "Overall", "PoolStatus", "Report", "Result", "Status", "pool_status"]
+__all__ = ["CHAPTER", "Finding", "HealthMonitor", "Overall", "Report", "Result", "Status"]
 
 CHAPTER = Chapter(
     name="monitoring",
     title="Monitoring & Health Checks",
     commands={"health": Command("opsbook.monitoring.commands:health", "Show whether everything is well.")},
-    api="opsbook.monitoring.api:router",
+    api="opsbook.monitoring.routes:router",
     pages="opsbook.monitoring.pages:router",
     page="",
     running="opsbook.monitoring.service:running",

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from opsbook.monitoring.pool import PoolStatus
+if TYPE_CHECKING:
+    from opsbook.database import PoolStatus
 
 
 class Status(StrEnum):

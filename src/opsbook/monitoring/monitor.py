@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import cast
 
 from opsbook.core.errors import Conflict
+from opsbook.database import PoolStatus, pool_status
 from opsbook.monitoring.health import Check, CheckFunction, Finding, Report, Status, overall, understand
-from opsbook.monitoring.pool import PoolStatus, pool_status
 from opsbook.monitoring.threads import run_in_thread
 from opsbook.monitoring.watch import Watch
 
@@ -140,7 +140,7 @@ class HealthMonitor:
             return Finding(
                 Status.WARN,
                 f"exhausted: {figures.checked_out} of {figures.capacity} connections are out;"
-                " make it larger, or find what holds them",
+                " `opsbook db pool` says what holds them, and how large it should be",
             )
         return f"{figures.checked_out} of {figures.capacity or 'any number of'} connections are out"
 

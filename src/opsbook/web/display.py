@@ -48,14 +48,35 @@ def distance(seconds: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A length of time in the unit that keeps it short: `0.4 ms`, `12 ms`, `1.3 s`, `4 min`."""
+    """A length of time in the unit that keeps it short: `20 µs`, `0.4 ms`, `12 ms`, `1.3 s`, `4 min`, `3.5 h`."""
     if seconds is None:
         return "–"
+    if 0 < seconds < 0.0001:
+        return f"{seconds * 1e6:.0f} µs"
     if seconds < 0.01:
         return f"{seconds * 1000:.1f} ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    if seconds < 7200:
+        return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def count(value: float) -> str:
+    """A number of things, short enough for an axis: `12`, `3.4 k`, `1.2 M`."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            return f"{value / (1e3 if unit == 'k' else size):.3g} {unit}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
+
+
+def size(octets: float) -> str:
+    """An amount of data: `512 B`, `3.4 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if octets < 1000:
+            return f"{octets:.0f} {unit}" if unit == "B" or octets >= 100 else f"{octets:.1f} {unit}"
+        octets /= 1000
+    return f"{octets:,.1f} TB"
 
 
 def percent(value: Decimal | float | None) -> str:

@@ -18,7 +18,13 @@ _ICONS = frozenset(
     {"access", "audit", "database", "debugging", "deployment", "flags", "incidents", "maintenance"}
     | {"monitoring", "performance", "recovery", "runbook", "secrets"}
 )
-_SHORT_TITLES = {"monitoring": "Overview", "flags": "Feature flags", "access": "Access"}
+_SHORT_TITLES = {
+    "monitoring": "Overview",
+    "database": "Database",
+    "flags": "Feature flags",
+    "performance": "Performance",
+    "access": "Access",
+}
 
 _standing_sources: list[Callable[[Runtime], Standing]] = []
 

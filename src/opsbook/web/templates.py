@@ -81,7 +81,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FunctionLoader(_source), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    filters = (display.ago, display.browser, display.duration, display.percent, display.plain)
+    filters = (display.ago, display.browser, display.duration, display.percent, display.plain, display.size)
     functions: dict[str, Any] = {
         function.__name__: function for function in (asset_url, display.differences, with_query)
     }

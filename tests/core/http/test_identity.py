@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from opsbook import install
 from opsbook.core.settings import Settings
 from tests.conftest import ADMIN_TOKEN
+from tests.serving import serving
 
 FLAGS = "/api/admin/feature-flags"
 TOKENS = "/api/admin/tokens"
@@ -153,3 +154,12 @@ async def test_a_zone_in_the_callers_address_refuses_no_write(settings: Settings
         assert (await client.post(FLAGS, json={"name": "zoned"}, headers=headers)).status_code == 201
     recorded = database.execute("select distinct host(ip) from security_audit where target = 'zoned'").fetchall()
     assert recorded == [("fe80::1",)]
+
+
+def test_the_audit_names_the_caller_behind_a_trusted_proxy(settings: Settings, database: psycopg.Connection) -> None:
+    behind = settings.model_copy(update={"trusted_proxies": "127.0.0.1"})
+    headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "X-Forwarded-For": "192.0.2.1, 203.0.113.7"}
+    with serving(behind) as address:
+        httpx.post(f"{address}{FLAGS}", json={"name": "proxied"}, headers=headers).raise_for_status()
+    recorded = database.execute("select distinct host(ip) from security_audit where target = 'proxied'").fetchall()
+    assert recorded == [("203.0.113.7",)]

@@ -100,6 +100,46 @@ def test_what_needs_a_second_person_is_left_behind_and_holds_up_nothing(flags: S
     assert flags("show", "parent", "--json").json["rollout_percentage"] == 7
 
 
+def test_a_second_person_is_asked_for_what_is_left_behind(flags: Shell, unleash: str) -> None:
+    flags("create", "parent", "--rollout", "7")
+    assert flags("set", "parent", "--approval", "--yes").code == 0
+    asked = flags("import", unleash, "--format", "unleash", "--ask", "--yes", "--json").json["asked"]
+    (request,) = flags("requests", "--json").json
+    assert asked == {"parent": request["id"]}
+    assert request["fields"]["rules"][0]["segments"] == ["paying"]
+    assert request["reason"] == "imported from features.json"
+    again = flags("import", unleash, "--format", "unleash", "--ask", "--yes")
+    assert f"`opsbook flags approve {request['id']}`" in again.out, "what waits already is not asked for twice"
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        ("update feature_flags set rollout_percentage = 1 where name = 'parent'", "flag 'parent'"),
+        ("update feature_flags set kill_switch = true where name = 'odd'", "flag 'odd'"),
+        ("delete from feature_flags where name = 'orphan'", "flag 'orphan'"),
+        ("insert into feature_flags (name) values ('newcomer')", "flag 'newcomer'"),
+        ("update flag_segments set constraints = '[]'", "segment 'paying'"),
+    ],
+)
+def test_what_is_edited_between_the_plan_and_the_yes_is_not_overwritten(
+    flags: Shell, unleash: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: str, named: str
+) -> None:
+    flags("import", unleash, "--format", "unleash", "--yes")
+    file = tmp_path / "later.json"
+    file.write_text(json.dumps({**UNLEASH, "features": [*UNLEASH["features"], {"name": "newcomer", "enabled": True}]}))
+
+    def thinking_it_over(*_: object, **__: object) -> None:
+        with psycopg.connect(flags.url, autocommit=True) as other:
+            other.execute(edit.encode())
+
+    monkeypatch.setattr("opsbook.flags.interchange.commands.confirm", thinking_it_over)
+    refused = flags("import", str(file), "--format", "unleash")
+    assert (refused.code, f"somebody changed {named} since the plan" in " ".join(refused.err.split())) == (3, True)
+    enabled = [each["name"] for each in flags("list", "--json").json if each["enabled"]]
+    assert "newcomer" not in enabled, "nothing of the file is done"
+
+
 def test_a_segment_of_a_guarded_flag_is_left_behind(flags: Shell, unleash: str, tmp_path: Path) -> None:
     flags("import", unleash, "--format", "unleash", "--yes")
     assert flags("set", "parent", "--approval", "--yes").code == 0
@@ -164,6 +204,22 @@ def test_flags_that_need_each_other_are_refused_whole(flags: Shell, tmp_path: Pa
     assert said.code == 2
     assert "need each other" in said.err
     assert flags("list", "--json").json == []
+
+
+def test_a_name_that_could_pass_for_another_is_left_out_and_holds_up_nothing(flags: Shell, tmp_path: Path) -> None:
+    unseen, mixed, apart = "a\u200bb", "\u0440\u0430ypal", "e\u0301te\u0301"
+    named = [{"name": name} for name in (unseen, mixed, "fine")]
+    child = {"name": "child", "enabled": True, "prerequisites": [{"flag": mixed}]}
+    segment = {"name": apart, "constraints": [{"field": "plan", "operator": "in", "values": ["pro"]}]}
+    file = tmp_path / "names.json"
+    content = {"format": "opsbook-flags", "version": 1, "flags": [*named, child], "segments": [segment]}
+    file.write_text(json.dumps(content))
+    done = flags("import", str(file), "--yes", "--json").json
+    assert set(done["created"]) == {"fine", "child"}
+    left = {each["flag"]: each["what"] for each in done["left_behind"]}
+    assert left.keys() == {unseen, mixed, apart, "child"}
+    assert "Cyrillic" in left[mixed]
+    assert "is off" in left["child"]
 
 
 def test_a_pattern_that_cannot_be_is_left_out_with_its_rule(flags: Shell, tmp_path: Path) -> None:

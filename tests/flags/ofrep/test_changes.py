@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 
-from opsbook.flags.ofrep import stream
+from opsbook.core.http import server_sent
 from opsbook.flags.ofrep.tickets import read_ticket, write_ticket
 from tests.flags.helpers import create, set_enabled, until
 
@@ -147,7 +147,7 @@ def test_a_new_ticket_is_never_withheld_as_unchanged(api: httpx.Client, monkeypa
 def test_a_revoked_token_opens_no_stream_and_ends_an_open_one(
     server: str, api: httpx.Client, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(server_sent, "HEARTBEAT_SECONDS", 0.05)
     token = api.post(
         "/api/admin/tokens", json={"name": "reader", "role": "viewer", "scopes": ["flags:evaluate"]}
     ).json()["token"]

@@ -13,6 +13,8 @@ Kind: TypeAlias = Literal["operator", "token", "admin_token", "cli", "sql", "sys
 RoleName: TypeAlias = Literal["viewer", "operator", "admin"]
 Scope: TypeAlias = Literal[
     "*",
+    "database:*",
+    "database:read",
     "flags:*",
     "flags:evaluate",
     "flags:read",
@@ -24,6 +26,11 @@ Scope: TypeAlias = Literal[
     "check-ins:read",
     "check-ins:write",
     "users:read",
+    "metrics:*",
+    "metrics:read",
+    "performance:*",
+    "performance:read",
+    "performance:write",
     "audit:*",
     "audit:read",
     "access:*",

@@ -6,15 +6,19 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from psycopg.rows import DictRow
 
 from opsbook.core.access import store
 from opsbook.core.access.credentials import digest, is_well_formed
 from opsbook.core.access.identity import Identity, Role
-from opsbook.core.bus import Bus, SyncConnection
+from opsbook.core.bus import SyncConnection
 from opsbook.core.errors import Unauthorized
 from opsbook.core.postgres.connect import Connection, Pool
+
+if TYPE_CHECKING:
+    from opsbook.core.runtime import Runtime
 
 _OLDEST_SECONDS = 5.0
 """How long a revoked token could work on where the bus is cut off; with it, it ends within milliseconds."""
@@ -47,11 +51,11 @@ async def look_up_token(pool: Pool, secret: str) -> KnownToken:
 class KnownTokens:
     """Tokens that were good within the last five seconds; every change of anybody's access forgets them all."""
 
-    def __init__(self, pool: Pool, bus: Bus, clock: Clock = time.monotonic) -> None:
-        self._pool = pool
+    def __init__(self, runtime: Runtime, clock: Clock = time.monotonic) -> None:
+        self._runtime = runtime
         self._clock = clock
         self._known: dict[bytes | int, tuple[float, KnownToken]] = {}
-        bus.subscribe("access", self._forget)
+        runtime.bus.subscribe("access", self._forget)
 
     def remembered(self, secret: str) -> KnownToken | None:
         """The token of that text, where it was good a moment ago."""
@@ -63,7 +67,7 @@ class KnownTokens:
         Raises:
             Unauthorized: It is malformed, unknown, expired or revoked.
         """
-        return await self._find(digest(secret), lambda: look_up_token(self._pool, secret))
+        return await self._find(digest(secret), lambda: look_up_token(self._runtime.pool, secret))
 
     async def find_by_id(self, token_id: int) -> KnownToken:
         """A token that was recognised before.
@@ -71,7 +75,8 @@ class KnownTokens:
         Raises:
             Unauthorized: It is unknown, expired or revoked.
         """
-        return await self._find(token_id, lambda: _look_up(self._pool, partial(store.token_by_id, token_id=token_id)))
+        question = partial(store.token_by_id, token_id=token_id)
+        return await self._find(token_id, lambda: _look_up(self._runtime.pool, question))
 
     async def _find(self, key: bytes | int, look_up: Callable[[], Awaitable[KnownToken]]) -> KnownToken:
         # What is found out goes into the dictionary of before the question: a change that comes meanwhile

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from psycopg.rows import DictRow
 
@@ -20,6 +21,9 @@ from opsbook.core.access.passwords import Passwords
 from opsbook.core.audit import acting, record
 from opsbook.core.errors import Forbidden, Invalid, TooManyRequests, Unauthorized
 from opsbook.core.postgres.connect import Connection, Pool
+
+if TYPE_CHECKING:
+    from opsbook.core.runtime import Runtime
 
 _ALLOWED_FAILURES = 10
 _LOCK_SECONDS = 15 * 60
@@ -34,12 +38,16 @@ class SignedIn:
 
 
 class SignIn:
-    """Signs people in on one ops database; `key` signs the device cookies."""
+    """Signs people in on one ops database; the runtime's key signs the device cookies."""
 
-    def __init__(self, pool: Pool, key: bytes, passwords: Passwords | None = None) -> None:
-        self._pool = pool
-        self._key = key
+    def __init__(self, runtime: Runtime, passwords: Passwords | None = None) -> None:
+        self._runtime = runtime
+        self._key = runtime.signing_key
         self._passwords = passwords or Passwords()
+
+    @property
+    def _pool(self) -> Pool:
+        return self._runtime.pool
 
     async def with_password(self, visitor: Identity, email: str, password: str, device_cookie: str | None) -> SignedIn:
         """Sign in with e-mail and password.

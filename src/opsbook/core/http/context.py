@@ -1,4 +1,4 @@
-"""Pure ASGI around Opsbook's own routes: a request id, a bound on the body, a log line."""
+"""Pure ASGI around Opsbook's own routes: a request id, the scheme as the caller sees it, a bound, a log line."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from opsbook.core.http.body_limit import BodyLimit
+from opsbook.core.http.client_address import TrustedProxies
 from opsbook.core.http.request_log import RequestLog
 
 
 class RequestContext:
     """Wraps an ASGI app; `scope["state"]["request_id"]` is set for everything inside."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, proxies: TrustedProxies) -> None:
         self._app = RequestLog(BodyLimit(app))
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             _read_as_json(scope, Headers(scope=scope))
+            scope["scheme"] = self._proxies.scheme(scope)
         await self._app(scope, receive, send)
 
 

@@ -22,6 +22,16 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 """A time with its offset, written out (RFC 3339)."""
 
 
+def _as_number(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("give a number")  # pydantic would take true for 1, and read a text
+    return value
+
+
+Number = Annotated[int, BeforeValidator(_as_number)]
+"""A whole number of a JSON body, which may also write it as 1.0."""
+
+
 def parse_number(text: str) -> int | None:
     """The number of a record or a revision; None for no text.
 

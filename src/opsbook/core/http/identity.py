@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Annotated
@@ -25,6 +24,7 @@ from opsbook.core.access.identity import ANONYMOUS, Identity, Kind, Role
 from opsbook.core.access.known_tokens import KnownTokens, look_up_token
 from opsbook.core.deadline import within
 from opsbook.core.errors import Forbidden, Unauthorized, Unavailable
+from opsbook.core.http.client_address import TrustedProxies, plain_address
 from opsbook.core.runtime import Runtime, runtime_of
 
 SESSION_COOKIE = "__Host-opsbook"
@@ -43,7 +43,7 @@ def visitor(request: Request) -> Identity:
         ANONYMOUS.kind,
         None,
         frozenset(),
-        ip=_address(request),
+        ip=plain_address(runtime_of(request).get(TrustedProxies).client_address(request.scope)),
         user_agent=request.headers.get("user-agent", "")[:300] or None,
         request_id=getattr(request.state, "request_id", None),
     )
@@ -198,13 +198,3 @@ def _admin(request: Request) -> Identity:
 
 def _grown(caller: Identity, name: str, kind: Kind, role: Role, scopes: frozenset[str]) -> Identity:
     return replace(caller, name=name, kind=kind, role=role, scopes=scopes)
-
-
-def _address(request: Request) -> str | None:
-    # Without the zone of a link-local address (fe80::1%eth0): it means something on this machine only, and
-    # Postgres' inet has no room for it.
-    host = request.client.host.partition("%")[0] if request.client else ""
-    try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        return None

@@ -61,6 +61,8 @@ create table security_audit (
     database_user text not null default session_user,
     primary key (created_at, id)
 ) partition by range (created_at);
+-- To compress a large state takes longer than to write it, and others may wait for who is being recorded.
+alter table security_audit alter before set storage external, alter after set storage external;
 comment on table security_audit is 'Who did what, when, from where, to what, before and after. Append-only.';
 
 create index security_audit_id on security_audit (id desc);

@@ -37,6 +37,7 @@ class RequestOutput(BaseModel):
     status: str
     made_by: str
     made_at: datetime
+    expires_at: datetime
     decided_by: str | None
     decided_at: datetime | None
 

@@ -20,10 +20,10 @@ Number = Annotated[int, typer.Argument(help="The request's number.", min=1)]
 @app.command()
 def requests(
     flag: Annotated[str | None, typer.Argument(help="Of this flag; left out, of all.")] = None,
-    decided: Annotated[bool, typer.Option("--decided", help="Decided ones too.")] = False,
+    decided: Annotated[bool, typer.Option("--decided", help="Decided and expired ones too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List changes that wait for a second person.
+    """List changes that wait for a second person; what nobody decides on expires after a week.
 
     Example: opsbook flags requests
     """
@@ -32,7 +32,7 @@ def requests(
         print_json(rows)
         return
     print_table(
-        ("number", "flag", "change", "asked by", "when", "reason", "status"),
+        ("number", "flag", "change", "asked by", "when", "reason", "status", "expires"),
         [
             (
                 r["id"],
@@ -42,6 +42,7 @@ def requests(
                 r["made_at"],
                 r["reason"],
                 r["status"],
+                r["expires_at"],
             )
             for r in rows
         ],

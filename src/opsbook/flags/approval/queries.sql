@@ -1,9 +1,11 @@
 -- Statements on change requests.
 
 -- name: list
--- Requests, the newest first.
-select * from opsbook.flag_change_requests
-where (%(flag)s::text is null or flag = %(flag)s) and (%(decided)s or status = 'pending')
+-- Requests, the newest first: those that wait, or decided and expired ones too.
+select id, flag, fields, base_revision, reason, opsbook.request_status(r) as status, made_by, made_at, expires_at,
+    decided_by, decided_at
+from opsbook.flag_change_requests r
+where (%(flag)s::text is null or flag = %(flag)s) and (%(decided)s or opsbook.request_status(r) = 'pending')
 order by id desc
 limit 500
 
@@ -12,7 +14,7 @@ limit 500
 with waiting as (
     select r.id
     from opsbook.flag_change_requests r, opsbook.acting() person
-    where r.flag = %(flag)s and r.status = 'pending' and r.fields = %(fields)s and r.base_revision = %(revision)s
+    where r.flag = %(flag)s and opsbook.request_status(r) = 'pending' and r.fields = %(fields)s and r.base_revision = %(revision)s
         and (r.made_by, r.made_by_kind) = (person.actor, person.actor_kind)
 ), made as (
     insert into opsbook.flag_change_requests (flag, fields, base_revision, reason, made_by, made_by_kind)
@@ -24,7 +26,7 @@ select id from waiting union all select id from made
 
 -- name: lock
 -- One request, held until the transaction ends.
-select r.*, r.made_by = person.actor as is_own, person.actor_kind in ('operator', 'cli') as by_a_person
+select r.*, r.expires_at <= now() as is_expired, r.made_by = person.actor as is_own, person.actor_kind in ('operator', 'cli') as by_a_person
 from opsbook.flag_change_requests r, opsbook.acting() person
 where r.id = %(id)s
 for update of r

@@ -1,8 +1,12 @@
-"""Changing flags by command, where a change may need a second person."""
+"""Changing flags by command, where a change may need a second person, and asking for what was left behind."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+import sys
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+import typer
 
 from opsbook.core.access.identity import host_identity
 from opsbook.core.console import run, settings
@@ -11,6 +15,8 @@ from opsbook.core.postgres.connect import connect
 from opsbook.flags.approval.store import acting_or_asking
 
 T = TypeVar("T")
+
+AskOption = Annotated[bool, typer.Option("--ask", help="Ask a second person for what needs one and is left behind.")]
 
 
 def act_or_ask(reason: str | None, work: Work[T]) -> T:
@@ -30,3 +36,10 @@ def act_or_ask(reason: str | None, work: Work[T]) -> T:
             return await work(acted)
 
     return run(doing())
+
+
+def wants_to_ask(flags: Sequence[str], *, ask: bool, yes: bool) -> bool:
+    """Whether a second person is to be asked for the changes of flags; offered where somebody is at the keyboard."""
+    if not flags or ask or yes or not sys.stdin.isatty():
+        return ask and bool(flags)
+    return typer.confirm(f"Ask a second person for the changes of {', '.join(flags)}?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -35,13 +35,25 @@ async def acting_or_asking(
             yield connection
     except ApprovalNeeded as needed:
         async with acting(source, identity, reason) as connection:
-            raised = ApprovalAsked(await _ask(connection, needed, reason), needed.flag)
+            number = await ask(connection, needed.flag, needed.fields, needed.revision, reason)
+            raised = ApprovalAsked(number, needed.flag)
         raise raised from needed
 
 
 async def list_requests(connection: Connection, flag: str | None = None, *, decided: bool = False) -> Sequence[DictRow]:
-    """A flag's requests, or all: those that wait, or the decided ones too; the newest first."""
+    """A flag's requests, or all: those that wait, or decided and expired ones too; the newest first."""
     return await (await connection.execute(_QUERIES["list"], {"flag": flag, "decided": decided})).fetchall()
+
+
+async def ask(
+    connection: Connection, flag: str, fields: Mapping[str, Any], revision: int, reason: str | None = None
+) -> int:
+    """Have a change of a flag, as it is at a revision, wait for a second person; gives the request's number.
+
+    What the same person asks for again is the request that waits already.
+    """
+    parameters = {"flag": flag, "fields": Jsonb(dict(fields)), "revision": revision, "reason": reason}
+    return int((await _one(connection, "ask", **parameters))["id"])
 
 
 async def approve(connection: Connection, request: int) -> Flag:
@@ -50,9 +62,11 @@ async def approve(connection: Connection, request: int) -> Flag:
     Raises:
         NotFound: There is no such request.
         Forbidden: It is one's own, or a token acts, which is nobody in particular.
-        Conflict: It is decided already, or the flag has changed since it was asked for.
+        Conflict: It is decided already or has expired, or the flag has changed since it was asked for.
     """
     held = await _pending(connection, request)
+    if held["is_expired"]:
+        raise Conflict(f"request {request} expired at {held['expires_at']:%Y-%m-%d %H:%M} UTC: have it asked for anew")
     if held["is_own"]:
         raise Forbidden(f"request {request} is of {held['made_by']}: another person must approve it")
     if not held["by_a_person"]:
@@ -77,12 +91,6 @@ async def reject(connection: Connection, request: int) -> None:
     """
     await _pending(connection, request)
     await _one(connection, "decide", id=request, status="rejected")
-
-
-async def _ask(connection: Connection, needed: ApprovalNeeded, reason: str | None) -> int:
-    fields = Jsonb(dict(needed.fields))
-    row = await _one(connection, "ask", flag=needed.flag, fields=fields, revision=needed.revision, reason=reason)
-    return int(row["id"])
 
 
 async def _pending(connection: Connection, request: int) -> DictRow:

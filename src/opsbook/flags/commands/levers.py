@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from opsbook.core.console import DryRunOption, JsonOption, ReasonOption, YesOption, confirm, out
+from opsbook.core.console import DryRunOption, JsonOption, ReasonOption, YesOption, go_ahead, out
 from opsbook.core.errors import Invalid
 from opsbook.core.ops_database import act
 from opsbook.flags import store
 from opsbook.flags.approval.shell import act_or_ask
 from opsbook.flags.commands.shared import Name, RevisionOption, change_flag, get_flag, print_flag, validated
+from opsbook.flags.readers.commands import print_obedience
 from opsbook.flags.targeting.model import ValueType
 
 app = typer.Typer()
@@ -42,10 +43,8 @@ def create(
     """
     fields = {"enabled": enabled, "rollout_percentage": rollout}
     fields = validated(fields | _given(description=description, owner=owner, tags=tag, value_type=type_))
-    if dry_run:
-        out.print(f"would create {name}: {fields}", markup=False)
-        return
-    print_flag(act(reason, lambda connection: store.create_flag(connection, name, fields)), as_json)
+    if go_ahead(f"create {name}: {fields}", yes=True, dry_run=dry_run):
+        print_flag(act(reason, lambda connection: store.create_flag(connection, name, fields)), as_json)
 
 
 @app.command("set")
@@ -93,11 +92,14 @@ def kill(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Throw the kill switch: off for everybody, at once.
+    """Throw the kill switch: off for everybody, at once; then say how many workers obey.
 
     Example: opsbook flags kill new-checkout --yes --reason "payments fail"
     """
-    change_flag(get_flag(name), {"kill_switch": True}, reason, None, yes=yes, dry_run=dry_run, as_json=as_json)
+    fields = {"kill_switch": True}
+    killed = change_flag(get_flag(name), fields, reason, None, yes=yes, dry_run=dry_run, as_json=as_json)
+    if killed and not as_json:
+        print_obedience(killed.revision)
 
 
 @app.command()
@@ -145,12 +147,9 @@ def delete(
     Example: opsbook flags delete new-checkout --yes
     """
     flag = get_flag(name)
-    if dry_run:
-        out.print(f"would delete {flag.name} (revision {flag.revision}, {flag.state})", markup=False)
-        return
-    confirm(f"Delete {flag.name} ({flag.state})", yes=yes)
-    act(reason, lambda connection: store.delete_flag(connection, name))
-    out.print(f"deleted {flag.name}; `opsbook flags undo {flag.name}` brings it back", markup=False)
+    if go_ahead(f"delete {flag.name} (revision {flag.revision}, {flag.state})", yes=yes, dry_run=dry_run):
+        act(reason, lambda connection: store.delete_flag(connection, name))
+        out.print(f"deleted {flag.name}; `opsbook flags undo {flag.name}` brings it back", markup=False)
 
 
 @app.command()
@@ -167,10 +166,8 @@ def undo(
     Example: opsbook flags undo new-checkout --yes
     """
     where = f"its state at revision {to}" if to else "its state before the last change"
-    if dry_run:
-        out.print(f"would bring {name} back to {where}", markup=False)
+    if not go_ahead(f"bring {name} back to {where}", yes=yes, dry_run=dry_run):
         return
-    confirm(f"Bring {name} back to {where}", yes=yes)
     flag = act_or_ask(reason, lambda connection: store.undo(connection, name, to_revision=to))
     if flag is None:
         out.print(f"{name} is gone: before that change there was none", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -10,10 +11,13 @@ import typer
 from opsbook.core.console import DryRunOption, JsonOption, ReasonOption, YesOption, print_json, print_table
 from opsbook.core.errors import Invalid
 from opsbook.flags.commands.shared import AnyCaseOption, IfOption, Name, change_flag, get_flag, named
-from opsbook.flags.conditions import read_condition, require_whom
+from opsbook.flags.conditions import read_condition, read_weighted, require_whom
+from opsbook.flags.model import Flag
 from opsbook.flags.wording import rule_in_words, rule_title
 
 app = typer.Typer(no_args_is_help=True, help="Whom a flag is on for besides those inside its rollout.")
+
+RuleArgument = Annotated[str, typer.Argument(help="The rule's name, or its place as `rule list` shows it.")]
 
 
 @app.command("list")
@@ -40,6 +44,13 @@ def add_rule(
     stickiness: Annotated[
         str, typer.Option(help="The field that decides who is in; `default` is the targeting key, else the session.")
     ] = "default",
+    group: Annotated[
+        str | None, typer.Option(help="Hashed with that field instead of the flag's name: rules of one group agree.")
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option("--variant", help="NAME:WEIGHT or NAME:WEIGHT=VALUE, instead of the flag's own; may be repeated."),
+    ] = None,
     title: Annotated[str | None, typer.Option("--name", help="What the rule is called.")] = None,
     reason: ReasonOption = None,
     yes: YesOption = False,
@@ -48,7 +59,7 @@ def add_rule(
 ) -> None:
     """Add a rule, after the others.
 
-    Example: opsbook flags rule add new-checkout --if "plan in pro,team" --if "not country in DE" --percentage 50
+    Example: opsbook flags rule add new-checkout --if "plan in pro" --percentage 50 --variant blue:3 --variant green
     """
     flag = get_flag(name)
     if title and title in [rule.name for rule in flag.rules]:
@@ -59,17 +70,39 @@ def add_rule(
         "percentage": percentage,
         "stickiness": stickiness,
     }
-    if title:
-        rule["name"] = title
+    optional = {"name": title, "group": group, "variants": _variants(variant or (), flag)}
+    rule |= {field: value for field, value in optional.items() if value}
     require_whom(rule)
     rules = [*msgspec.to_builtins(flag.rules), rule]
+    change_flag(flag, {"rules": rules}, reason, flag.revision, yes=yes, dry_run=dry_run, as_json=as_json)
+
+
+@app.command("move")
+def move_rule(
+    name: Name,
+    rule: RuleArgument,
+    place: Annotated[int, typer.Argument(help="Where to, counted from 1.", min=1)],
+    reason: ReasonOption = None,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Move a rule; where several admit somebody, the first says as which variant.
+
+    Example: opsbook flags rule move new-checkout paying 1 --yes
+    """
+    flag = get_flag(name)
+    if place > len(flag.rules):
+        raise Invalid(f"{name} has {len(flag.rules)} rules, so none can be at place {place}")
+    rules = msgspec.to_builtins(flag.rules)
+    rules.insert(place - 1, rules.pop(named([each.name for each in flag.rules], rule, "rule")))
     change_flag(flag, {"rules": rules}, reason, flag.revision, yes=yes, dry_run=dry_run, as_json=as_json)
 
 
 @app.command("remove")
 def remove_rule(
     name: Name,
-    rule: Annotated[str, typer.Argument(help="The rule's name, or its place as `rule list` shows it.")],
+    rule: RuleArgument,
     reason: ReasonOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -83,3 +116,7 @@ def remove_rule(
     rules = msgspec.to_builtins(flag.rules)
     del rules[named([each.name for each in flag.rules], rule, "rule")]
     change_flag(flag, {"rules": rules}, reason, flag.revision, yes=yes, dry_run=dry_run, as_json=as_json)
+
+
+def _variants(texts: Sequence[str], flag: Flag) -> Sequence[Any]:
+    return [read_weighted(text, flag.value_type) for text in texts]

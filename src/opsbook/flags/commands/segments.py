@@ -29,6 +29,9 @@ from opsbook.flags.wording import condition_in_words
 app = typer.Typer(no_args_is_help=True, help="Conditions under a name, shared between flags.")
 
 Name = Annotated[str, typer.Argument(help="The segment's name.")]
+RevisionOption = Annotated[
+    int | None, typer.Option("--revision", help="Refuse if the segment is at another revision; 0, if there is one.")
+]
 
 
 @app.command("list")
@@ -74,6 +77,7 @@ def set_(
     condition: IfOption = None,
     any_case: AnyCaseOption = False,
     description: Annotated[str | None, typer.Option(help="Who they are.")] = None,
+    revision: RevisionOption = None,
     reason: ReasonOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -91,7 +95,10 @@ def set_(
         out.print(f"would {what}", markup=False)
         return
     confirm(what.capitalize(), yes=yes)
-    segment = act(reason, lambda connection: store.put_segment(connection, name, constraints, description))
+    segment = act(
+        reason,
+        lambda connection: store.put_segment(connection, name, constraints, description, expected_revision=revision),
+    )
     if as_json:
         print_json(segment)
     else:
@@ -99,7 +106,13 @@ def set_(
 
 
 @app.command()
-def delete(name: Name, reason: ReasonOption = None, yes: YesOption = False, dry_run: DryRunOption = False) -> None:
+def delete(
+    name: Name,
+    revision: RevisionOption = None,
+    reason: ReasonOption = None,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+) -> None:
     """Delete a segment that no flag uses.
 
     Example: opsbook flags segment delete beta --yes
@@ -110,7 +123,7 @@ def delete(name: Name, reason: ReasonOption = None, yes: YesOption = False, dry_
         out.print(f"would delete segment {name}{users}", markup=False)
         return
     confirm(f"Delete segment {name}{users}", yes=yes)
-    act(reason, lambda connection: store.delete_segment(connection, name))
+    act(reason, lambda connection: store.delete_segment(connection, name, expected_revision=revision))
     out.print(f"deleted segment {name}", markup=False)
 
 

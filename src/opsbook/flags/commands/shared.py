@@ -9,7 +9,7 @@ import msgspec
 import typer
 from pydantic import ValidationError
 
-from opsbook.core.console import confirm, out, print_json
+from opsbook.core.console import go_ahead, out, print_json
 from opsbook.core.errors import Invalid
 from opsbook.core.ops_database import read
 from opsbook.flags import store
@@ -45,8 +45,8 @@ def change_flag(
     yes: bool,
     dry_run: bool,
     as_json: bool,
-) -> None:
-    """Change the given fields of a flag: told, confirmed, done, printed.
+) -> Flag | None:
+    """Change the given fields of a flag: told, confirmed, done, printed; None where it is only told.
 
     Raises:
         Invalid: A value will not do.
@@ -54,14 +54,13 @@ def change_flag(
     """
     valid = validated(fields)
     difference = in_words(flag_differences(plain(flag), {**plain(flag), **valid})) or "nothing"
-    if dry_run:
-        out.print(f"would change {flag.name}: {difference}", markup=False)
-        return
-    confirm(f"Change {flag.name}: {difference}", yes=yes)
+    if not go_ahead(f"change {flag.name}: {difference}", yes=yes, dry_run=dry_run):
+        return None
     changed = act_or_ask(
         reason, lambda connection: store.change_flag(connection, flag.name, valid, expected_revision=revision)
     )
     print_flag(changed, as_json)
+    return changed
 
 
 def validated(fields: Mapping[str, Any]) -> dict[str, Any]:

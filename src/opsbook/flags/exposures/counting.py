@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Exposures:
 
     def _run(self) -> None:
         # At different moments, so that fifty workers do not all come at once.
-        wait = random.uniform(0, _EVERY_SECONDS)  # noqa: S311
+        wait = jitter(0, _EVERY_SECONDS)
         stop = self._stop
         while not stop.wait(wait):
             self.report()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
@@ -11,22 +10,38 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from opsbook.core.errors import Invalid
+from opsbook.core.errors import Conflict, Invalid
 from opsbook.core.postgres.connect import Connection
 from opsbook.flags import segment_store, store
 from opsbook.flags.approval.needed import ApprovalNeeded
+from opsbook.flags.interchange.fitting import MOST_NAMED, fitted, is_name
 from opsbook.flags.interchange.interface import Bundle, LeftBehind
-from opsbook.flags.model import NAME_PATTERN, Flag
-from opsbook.flags.targeting.context import as_text
-from opsbook.flags.targeting.model import Constraint, Rule, Segment
-from opsbook.flags.targeting.operators import OPERATORS, BadValue
+from opsbook.flags.model import Flag
+from opsbook.flags.targeting.model import Constraint, Segment
 
 _ALWAYS: Final = ("enabled", "rollout_percentage", "value_type", "rules", "variants", "prerequisites")
 """What every format says of a flag; the rest is taken where it was said."""
 _WHERE_SAID: Final = ("description", "owner", "tags", "expires_at", "off_when_expired", "archived_at")
-_MOST_NAMED: Final = 5
 _NAMED_BY_GUARDED: Final = "the segment is as it was: a flag that asks for a second person names it"
-_NEEDS_APPROVAL: Final = "is as it was: changing it needs a second person; change it by itself and have that approved"
+_NEEDS_APPROVAL: Final = "is as it was: changing it needs a second person, who is asked where `--ask` says so"
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A change that was left undone, since it needs a second person."""
+
+    flag: str
+    fields: Mapping[str, Any]
+    revision: int
+    """The flag's, at which the change is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """What an import goes by: the revisions of what it names, 0 of what is not there."""
+
+    flags: Mapping[str, int]
+    segments: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +55,36 @@ class Carried:
     segments: Sequence[str]
     """Those that are created or changed."""
     left_behind: Sequence[LeftBehind]
+    guarded: Sequence[Guarded]
+    """Of what is left behind, the changes that a second person may approve."""
+    found: Revisions
 
 
-async def carry_over(connection: Connection, bundle: Bundle) -> Carried:
+async def carry_over(connection: Connection, bundle: Bundle, seen: Revisions | None = None) -> Carried:
     """Create and change what a bundle says; flags and segments that it does not name stay as they are.
 
     A kill switch is never taken back: what is killed here stays so, whatever a file remembers. What
-    needs a second person here is left behind.
+    needs a second person here is left behind. With `seen`, what a plan found is what must be there still.
 
     Raises:
         Invalid: Flags need each other in a circle.
+        Conflict: A flag or segment was changed since the plan.
     """
     # From here on nobody else writes: what is compared with is what is changed.
     await store.take_turn(connection)
     held = {flag.name: flag for flag in await store.list_flags(connection, archived=True)}
     known_segments = {row["name"]: row for row in await segment_store.list_segments(connection)}
-    fitted = _Fitting(bundle, held.keys(), known_segments.keys()).fitted()
-    left = list(fitted.left_behind)
-    segments = await _carry_segments(connection, fitted.segments, known_segments, left)
+    found = _found(bundle, held, known_segments)
+    if seen is not None:
+        _require_same(seen, found)
+    fitting = fitted(bundle, held.keys(), known_segments.keys(), await _name_problems(connection, found))
+    left = list(fitting.left_behind)
+    segments = await _carry_segments(connection, fitting.segments, known_segments, left)
     created: list[str] = []
     changed: dict[str, Sequence[str]] = {}
     unchanged: list[str] = []
-    for flag in _parents_first(fitted.flags):
+    guarded: list[Guarded] = []
+    for flag in _parents_first(fitting.flags):
         before = held.get(flag.name)
         if before is None:
             await store.create_flag(connection, flag.name, {**_fields(flag), "kill_switch": flag.kill_switch})
@@ -72,7 +95,29 @@ async def carry_over(connection: Connection, bundle: Bundle) -> Carried:
             changed[flag.name] = [*difference]
         else:
             left.append(LeftBehind(flag.name, _NEEDS_APPROVAL))
-    return Carried(created, changed, unchanged, segments, left)
+            guarded.append(Guarded(flag.name, difference, before.revision))
+    return Carried(created, changed, unchanged, segments, left, guarded, found)
+
+
+def _found(bundle: Bundle, flags: Mapping[str, Flag], segments: Mapping[str, Mapping[str, Any]]) -> Revisions:
+    return Revisions(
+        {flag.name: flags[flag.name].revision if flag.name in flags else 0 for flag in bundle.flags},
+        {each.name: segments[each.name]["revision"] if each.name in segments else 0 for each in bundle.segments},
+    )
+
+
+async def _name_problems(connection: Connection, found: Revisions) -> Mapping[str, str]:
+    """Of what is not there yet: what has its name already keeps it."""
+    new = [name for revisions in (found.flags, found.segments) for name, revision in revisions.items() if not revision]
+    return await store.name_problems(connection, [name for name in new if is_name(name)])
+
+
+def _require_same(seen: Revisions, found: Revisions) -> None:
+    for kind, before, now in (("flag", seen.flags, found.flags), ("segment", seen.segments, found.segments)):
+        changed = sorted(name for name in now if now[name] != before.get(name, 0))
+        if changed:
+            names = ", ".join(repr(name) for name in changed[:MOST_NAMED])
+            raise Conflict(f"somebody changed {kind} {names} since the plan was shown; import again to see the new one")
 
 
 async def _carry_segments(
@@ -106,73 +151,6 @@ async def _made(connection: Connection, change: Awaitable[object]) -> bool:
             raise
         return False
     return True
-
-
-class _Fitting:
-    """Leaves behind what the database would refuse, so that one odd flag does not hold up a thousand."""
-
-    def __init__(self, bundle: Bundle, flags: Collection[str], segments: Collection[str]) -> None:
-        self._bundle = bundle
-        self._left = list(bundle.left_behind)
-        self._flags = {*flags, *(flag.name for flag in bundle.flags if _is_name(flag.name))}
-        self._segments = set(segments)
-
-    def fitted(self) -> Bundle:
-        segments = [each for each in self._bundle.segments if self._accepts_segment(each)]
-        self._segments |= {each.name for each in segments}
-        flags = {flag.name: self._flag(flag) for flag in self._bundle.flags if self._accepts(flag)}
-        return Bundle([*flags.values()], segments, self._left)
-
-    def _accepts(self, flag: Flag) -> bool:
-        if not _is_name(flag.name):
-            self._leave(flag.name, "cannot be called that here; the flag is left out")
-            return False
-        return True
-
-    def _accepts_segment(self, segment: Segment) -> bool:
-        reason = "cannot be called that here" if not _is_name(segment.name) else _refusal(segment.constraints)
-        if reason:
-            self._leave(segment.name, f"the segment is left out: {reason}")
-        return not reason
-
-    def _flag(self, flag: Flag) -> Flag:
-        rules = [rule for rule in flag.rules if self._accepts_rule(flag, rule)]
-        missing = [each.flag for each in flag.prerequisites if each.flag not in self._flags]
-        if missing:
-            self._leave(flag.name, f"is off: it needs {', '.join(missing[:_MOST_NAMED])}, which does not exist")
-        return msgspec.structs.replace(
-            flag,
-            rules=rules,
-            enabled=flag.enabled and not missing,
-            prerequisites=[each for each in flag.prerequisites if each.flag in self._flags],
-        )
-
-    def _accepts_rule(self, flag: Flag, rule: Rule) -> bool:
-        missing = [name for name in rule.segments if name not in self._segments]
-        reason = f"there is no segment {missing[0]!r}" if missing else _refusal(rule.constraints)
-        if reason:
-            self._leave(flag.name, f"{f'rule {rule.name!r}' if rule.name else 'a rule'} is left out: {reason}")
-        return not reason
-
-    def _leave(self, flag: str, what: str) -> None:
-        self._left.append(LeftBehind(flag, what))
-
-
-def _is_name(name: str) -> bool:
-    return re.match(NAME_PATTERN, name) is not None
-
-
-def _refusal(constraints: Iterable[Constraint]) -> str | None:
-    """Why one of the constraints cannot be; None where all can."""
-    for constraint in constraints:
-        try:
-            values = [text for value in constraint.values if (text := as_text(value)) is not None]
-            OPERATORS[constraint.operator](values, constraint.case_insensitive)
-        except KeyError:
-            return f"there is no operator {constraint.operator!r}"
-        except BadValue as bad:
-            return f"{constraint.operator} {bad}"
-    return None
 
 
 def _parents_first(flags: Sequence[Flag]) -> Iterable[Flag]:

@@ -26,6 +26,8 @@ from opsbook.core.errors import Invalid
 from opsbook.core.ops_database import act, read
 from opsbook.core.postgres.connect import Connection
 from opsbook.flags import store
+from opsbook.flags.approval import store as approval
+from opsbook.flags.approval.shell import AskOption, wants_to_ask
 from opsbook.flags.interchange.carrying import Carried, carry_over
 from opsbook.flags.interchange.flagd import read_flagd
 from opsbook.flags.interchange.flagd_writer import write_flagd
@@ -75,6 +77,7 @@ def import_(
     environment: Annotated[
         str | None, typer.Option(help="Of LaunchDarkly's export: which, where it holds several.")
     ] = None,
+    ask: AskOption = False,
     reason: ReasonOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -82,7 +85,8 @@ def import_(
 ) -> None:
     """Create and change flags as a file says: all of it or nothing. What cannot be carried over is listed.
 
-    Flags that the file does not name stay as they are, and what is killed here stays killed.
+    Flags that the file does not name stay as they are, and what is killed here stays killed. What somebody changes
+    between the plan and the yes is not overwritten: exit 3.
 
     Example: opsbook flags import features.json --format unleash --dry-run
     """
@@ -95,11 +99,17 @@ def import_(
     if not as_json:
         _print(plan, as_json, "creates", "changes")
     confirm(f"Import {len(plan.created)} new flags and change {len(plan.changed)}", yes=yes)
-    done = act(reason or f"imported from {file.name}", lambda connection: carry_over(connection, bundle))
+    asking = wants_to_ask([each.flag for each in plan.guarded], ask=ask, yes=yes)
+    why = reason or f"imported from {file.name}"
+    done, asked = act(why, lambda connection: _carry(connection, bundle, plan, why if asking else None))
     if as_json:
-        print_json(msgspec.to_builtins(done))
-    else:
-        out.print(f"imported {len(done.created)} new flags, changed {len(done.changed)}", markup=False)
+        print_json({**msgspec.to_builtins(done), "asked": asked})
+        return
+    out.print(f"imported {len(done.created)} new flags, changed {len(done.changed)}", markup=False)
+    for flag, request in asked.items():
+        out.print(
+            f"asked for the change of {flag}: another person runs `opsbook flags approve {request}`", markup=False
+        )
 
 
 @app.command()
@@ -141,6 +151,18 @@ def _rehearsed(bundle: Bundle) -> Carried:
 
     act(None, rehearse)
     return found[0]
+
+
+async def _carry(
+    connection: Connection, bundle: Bundle, plan: Carried, ask_because: str | None
+) -> tuple[Carried, Mapping[str, int]]:
+    """Do what was planned; with a reason, ask a second person for the rest, and give the requests by flag."""
+    done = await carry_over(connection, bundle, plan.found)
+    guarded = done.guarded if ask_because else ()
+    return done, {
+        each.flag: await approval.ask(connection, each.flag, each.fields, each.revision, ask_because)
+        for each in guarded
+    }
 
 
 def _written(target: Target, bundle: Bundle) -> tuple[bytes, Sequence[LeftBehind]]:

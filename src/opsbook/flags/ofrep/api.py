@@ -11,11 +11,12 @@ from functools import partial
 import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from opsbook.core.access.known_tokens import KnownTokens
 from opsbook.core.deadline import within
 from opsbook.core.http.identity import evaluator, still_known
+from opsbook.core.http.server_sent import event_stream
 from opsbook.core.log import get_logger
 from opsbook.core.runtime import Runtime, runtime_of
 from opsbook.flags.client import Flags
@@ -29,7 +30,7 @@ from opsbook.flags.ofrep.messages import (
     outcome_of,
     read_context,
 )
-from opsbook.flags.ofrep.stream import follow
+from opsbook.flags.ofrep.stream import changes
 from opsbook.flags.ofrep.tickets import ADMIN, read_ticket, write_ticket
 from opsbook.flags.service import FlagStream
 from opsbook.flags.snapshot import Snapshot
@@ -81,13 +82,9 @@ async def follow_changes(request: Request) -> Response:
     )
     await reader()
     held = request.headers.get("last-event-id", "")
-    events = follow(
-        runtime.get(FlagStream).revisions(),
-        int(held) if re.fullmatch(r"[0-9]{1,18}", held) else None,
-        partial(still_known, reader),
-    )
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    held_revision = int(held) if re.fullmatch(r"[0-9]{1,18}", held) else None
+    events = changes(runtime.get(FlagStream).snapshots(), held_revision)
+    return event_stream(events, partial(still_known, reader))
 
 
 router = APIRouter()
@@ -123,9 +120,9 @@ async def _flags(request: Request) -> Flags:
 
 
 async def _reached(stream: FlagStream, wanted: int) -> None:
-    async with aclosing(stream.revisions()) as revisions:
-        async for revision in revisions:
-            if revision is not None and revision >= wanted:
+    async with aclosing(stream.snapshots()) as snapshots:
+        async for snapshot in snapshots:
+            if snapshot is not None and snapshot.revision >= wanted:
                 return
 
 

@@ -23,6 +23,7 @@ from opsbook.core.console import (
     settings,
 )
 from opsbook.core.errors import Conflict, Invalid
+from opsbook.flags.approval.shell import AskOption, wants_to_ask
 from opsbook.flags.commands.shared import in_words, told
 from opsbook.flags.difference import Difference
 from opsbook.flags.promotion.plan import Step, between, promotion
@@ -41,6 +42,7 @@ def promote(
     switches: Annotated[
         bool, typer.Option("--switches", help="Enabled, kill switch and rollout too, which are each environment's own.")
     ] = False,
+    ask: AskOption = False,
     reason: ReasonOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -48,7 +50,7 @@ def promote(
 ) -> None:
     """Take flags' definitions, with the segments they name, to another environment; a new flag is off there.
 
-    What is killed there stays killed. What needs a second person there is left behind: exit 3.
+    What is killed there stays killed. What needs a second person there is left behind (exit 3), or asked for.
 
     Example: opsbook flags promote new-checkout --to PRODUCTION_OPSBOOK_DATABASE_URL
     """
@@ -58,14 +60,16 @@ def promote(
             steps = promotion(both.source, both.target, names, switches=switches)
             if not as_json:
                 _print_plan(steps, both.target.place)
-            left = [step for step in steps if step.needs_approval]
-            if len(steps) > len(left) and not dry_run:
+            if dry_run:
+                if as_json:
+                    print_json([asdict(step) for step in steps])
+                return
+            guarded = [step.name for step in steps if step.needs_approval and step.kind == "flag"]
+            asking = wants_to_ask(guarded, ask=ask, yes=yes)
+            if asking or any(not step.needs_approval for step in steps):
                 confirm(f"Promote to {both.target.place}", yes=yes)
-                await take_steps(both, host_identity(), steps, reason)
-            if as_json:
-                print_json([asdict(step) for step in steps])
-            if left and not dry_run:
-                raise Conflict("; ".join(_left_behind(step, both.target.place) for step in left))
+            asked = await take_steps(both, host_identity(), steps, reason, ask=asking)
+            _print_done(steps, asked, both.target.place, as_json=as_json)
 
     run(promoting())
 
@@ -113,7 +117,28 @@ def _print_plan(steps: Sequence[Step], place: str) -> None:
         out.print(f"nothing to do: {place} has the same", markup=False)
 
 
+def _print_done(steps: Sequence[Step], asked: Mapping[str, int], place: str, *, as_json: bool) -> None:
+    """Say what now waits for a second person.
+
+    Raises:
+        Conflict: Something was left behind without being asked for.
+    """
+    if as_json:
+        print_json(
+            [{**asdict(step), "request": asked.get(step.name) if step.kind == "flag" else None} for step in steps]
+        )
+    else:
+        for name, request in asked.items():
+            out.print(
+                f"asked for {name} in {place}: another person runs `opsbook flags approve {request}` there",
+                markup=False,
+            )
+    left = [step for step in steps if step.needs_approval and not (step.kind == "flag" and step.name in asked)]
+    if left:
+        raise Conflict("; ".join(_left_behind(step, place) for step in left))
+
+
 def _left_behind(step: Step, place: str) -> str:
     if step.kind == "segment":
         return f"left behind: segment {step.name}: a flag that asks for a second person in {place} names it"
-    return f"left behind: flag {step.name} asks for a second person in {place}: change it there and have that approved"
+    return f"left behind: flag {step.name} asks for a second person in {place}: add --ask to have it asked for"

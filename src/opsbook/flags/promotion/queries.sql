@@ -6,7 +6,3 @@ select
     coalesce((select jsonb_object_agg(f.name, to_jsonb(f)) from opsbook.feature_flags f), '{}') as flags,
     coalesce((select jsonb_object_agg(s.name, to_jsonb(s)) from opsbook.flag_segments s), '{}') as segments,
     concat_ws(' ', pg_postmaster_start_time(), current_setting('port'), current_database()) as identity
-
--- name: segment_revision
--- A segment's present revision, held until the transaction ends.
-select revision from opsbook.flag_segments where name = %(name)s for update

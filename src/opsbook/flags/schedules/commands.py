@@ -24,7 +24,7 @@ from opsbook.core.errors import Invalid
 from opsbook.core.http.fields import Moment
 from opsbook.core.ops_database import act, read
 from opsbook.flags.schedules import store
-from opsbook.flags.schedules.model import USUAL_RAMP, Steps, dates, ramp
+from opsbook.flags.schedules.model import USUAL_RAMP, Steps, dates, effect_in_words, ramp
 
 app = typer.Typer(no_args_is_help=True, help="Let the worker change flags when their time has come.")
 
@@ -150,9 +150,7 @@ def _next(row: Mapping[str, Any]) -> str:
 
 
 def _step(step: Mapping[str, Any]) -> str:
-    what = {None: "", True: "on ", False: "off "}[step.get("enabled")]
-    share = f"at {step['rollout_percentage']:g} % " if "rollout_percentage" in step else ""
-    return f"{what}{share}at {datetime.fromisoformat(step['at']).astimezone():%Y-%m-%d %H:%M}"
+    return f"{effect_in_words(step)} at {datetime.fromisoformat(step['at']).astimezone():%Y-%m-%d %H:%M}"
 
 
 def _percentages(text: str) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -53,6 +53,13 @@ def ramp(percentages: Sequence[float], every: timedelta, start: datetime) -> Ste
     steps = [_step(at, rollout_percentage=each) for at, each in zip(moments, percentages, strict=True)]
     steps[0]["enabled"] = True
     return steps
+
+
+def effect_in_words(step: Mapping[str, Any]) -> str:
+    """What a step does, as `on at 5 %`."""
+    switch = ("on" if step["enabled"] else "off") if "enabled" in step else None
+    share = f"at {step['rollout_percentage']:g} %" if "rollout_percentage" in step else None
+    return " ".join(part for part in (switch, share) if part)
 
 
 def _step(at: datetime, **fields: object) -> dict[str, Any]:

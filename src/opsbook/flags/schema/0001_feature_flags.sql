@@ -1,5 +1,4 @@
--- Feature flags: one trigger gives every change, however it is made, its revision, history,
--- audit record and notification.
+-- Feature flags and their history. What becomes of a change, however it is made, stands in 0011_changes.sql.
 
 create table feature_flags (
     name text primary key,
@@ -17,8 +16,11 @@ create table feature_flags (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     archived_at timestamptz,
-    constraint "a flag's name has 1 to 200 letters, digits or . _ : ~ -"
-        check (name ~ '^[A-Za-z0-9][A-Za-z0-9._:~-]{0,199}$'),
+    -- Any script's letters and symbols, for names from elsewhere; no control characters, no blanks (Unicode's White_Space;
+    -- spelt out, since [:space:] is the locale's) and nothing that breaks a path, as NAME_PATTERN has it.
+    constraint "a flag's name has 1 to 200 characters, no blanks and no / ? # %"
+        check (name ~ '^[^\u0001-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000/?#%\\]{1,200}$'
+            and name !~ '^\.'),
     constraint "rollout_percentage is between 0 and 100"
         check (rollout_percentage between 0 and 100),
     -- numeric(5, 2) would round 100.004 to 100 instead of refusing it.
@@ -37,6 +39,8 @@ create table feature_flags (
         check (jsonb_typeof(rules) = 'array' and jsonb_typeof(variants) = 'array'
             and jsonb_typeof(prerequisites) = 'array')
 );
+-- To compress a large rule set takes longer than to write it, and a kill may wait for its turn behind that.
+alter table feature_flags alter rules set storage external, alter variants set storage external;
 comment on table feature_flags is 'The present state of each flag; kill_switch beats everything.';
 
 create table feature_flag_revisions (
@@ -50,68 +54,9 @@ create table feature_flag_revisions (
     actor_kind text not null,
     reason text
 );
+alter table feature_flag_revisions alter before set storage external, alter after set storage external;
 comment on table feature_flag_revisions is 'Every state that a flag has had; a null `after` is a deletion.';
 create index feature_flag_revisions_name on feature_flag_revisions (name, revision desc);
-
--- Writers queue for the revision before they lock any flag. The other way round, a statement on many
--- flags and one on a single flag would each hold what the other needs, and one of them would fail.
--- A new flag locks nothing that others hold: it queues when it is numbered, after it has been checked.
-insert into revisions values ('flags', 0) on conflict do nothing;
-create function take_turn() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
-begin
-    perform from revisions where topic = 'flags' for update;
-    return null;
-end
-$$;
-create trigger take_turn before update or delete on feature_flags
-    for each statement execute function take_turn();
-
-create function number_feature_flag() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
-begin
-    if tg_op = 'UPDATE' then
-        if new.name <> old.name then
-            raise exception 'a flag''s name cannot change: create % and delete %', new.name, old.name
-                using errcode = 'check_violation';
-        end if;
-        new.revision := old.revision;
-        new.created_at := old.created_at;
-        new.updated_at := old.updated_at;
-        if new is not distinct from old then
-            return new;
-        end if;
-    end if;
-    new.revision := next_revision('flags');
-    new.updated_at := clock_timestamp();
-    return new;
-end
-$$;
-create trigger number_change before insert or update on feature_flags
-    for each row execute function number_feature_flag();
-
-create function record_feature_flag() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
-declare
-    person acting_person := acting();
-    old_state jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
-    new_state jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
-    verb text := case tg_op when 'INSERT' then 'create' when 'DELETE' then 'delete' else 'change' end;
-    flag_name text := coalesce(new_state, old_state) ->> 'name';
-    taken bigint;
-begin
-    if tg_op = 'UPDATE' and new.revision = old.revision then
-        return null;
-    end if;
-    taken := case when tg_op = 'DELETE' then next_revision('flags') else new.revision end;
-    insert into feature_flag_revisions (revision, name, action, before, after, actor, actor_kind, reason)
-    values (taken, flag_name, verb, old_state, new_state, person.actor, person.actor_kind, person.reason);
-    perform audit('flag.' || verb, 'flag', flag_name, old_state, new_state);
-    return null;
-end
-$$;
-create trigger record_change after insert or update or delete on feature_flags
-    for each row execute function record_feature_flag();
 
 create function refuse_truncate() returns trigger
 language plpgsql as $$

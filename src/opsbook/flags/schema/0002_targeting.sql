@@ -6,15 +6,9 @@ alter table feature_flags
     add column off_when_expired boolean not null default false;
 comment on column feature_flags.off_when_expired is 'Whether expires_at turns the flag off; otherwise it only reminds.';
 
--- Any script's letters and symbols, for names from elsewhere; no control characters, no blanks (Unicode's
--- White_Space; spelt out, since [:space:] is the locale's) and nothing that breaks a path, as NAME_PATTERN has it.
-alter table feature_flags drop constraint "a flag's name has 1 to 200 letters, digits or . _ : ~ -";
-alter table feature_flags add constraint "a flag's name has 1 to 200 characters, no blanks and no / ? # %"
-    check (name ~ '^[^\u0001-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000/?#%\\]{1,200}$'
-        and name !~ '^\.' and name is nfc normalized);
-
 create table flag_segments (
     name text primary key
+        constraint "a segment's name has 1 to 200 characters, no blanks, no / ? # %"
         check (name ~ '^[^\u0001-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000/?#%\\]{1,200}$'
             and name !~ '^\.'),
     description text not null default '' check (length(description) <= 2000),
@@ -25,25 +19,30 @@ create table flag_segments (
 );
 comment on table flag_segments is 'Constraints under a name, shared between flags.';
 
-create table flag_segment_revisions (
-    revision bigint primary key,
-    name text not null,
-    action text not null check (action in ('create', 'change', 'delete')),
-    before jsonb,
-    after jsonb,
-    changed_at timestamptz not null default clock_timestamp(),
-    actor text not null,
-    actor_kind text not null,
-    reason text
-);
-create index flag_segment_revisions_name on flag_segment_revisions (name, revision desc);
+alter table flag_segments alter constraints set storage external;
 
--- A text, a boolean, or a number that every reader can hold (RFC 8259, 6).
-create function is_scalar(value jsonb) returns boolean
+create table flag_segment_revisions (like feature_flag_revisions including all);
+create trigger append_only before update or delete on flag_segment_revisions
+    for each row execute function refuse_change('flag_segment_revisions');
+create trigger append_only_truncate before truncate on flag_segment_revisions
+    for each statement execute function refuse_change('flag_segment_revisions');
+create trigger refuse_truncate before truncate on flag_segments
+    for each statement execute function refuse_truncate();
+
+-- An array of texts, booleans, and numbers that every reader can hold (RFC 8259, 6). Texts, of which there may be very
+-- many, are told apart at once; numbers one by one.
+create function is_scalars(given jsonb) returns boolean
 language sql immutable as $$
-    select case jsonb_typeof(value)
-        when 'number' then abs(value::numeric) < 1e308 and length(value::text) <= 400
-        else jsonb_typeof(value) in ('string', 'boolean')
+    select case
+        when jsonb_typeof(given) <> 'array' then false
+        when not jsonb_path_exists(given, 'strict $[*] ? (@.type() != "string" && @.type() != "boolean")') then true
+        else not exists (
+            select from jsonb_array_elements(given) value
+            where case jsonb_typeof(value)
+                when 'number' then abs(value::numeric) >= 1e308 or length(value::text) > 400
+                else jsonb_typeof(value) not in ('string', 'boolean')
+            end
+        )
     end
 $$;
 
@@ -59,12 +58,23 @@ begin
 end
 $$;
 
--- More would take long to check, while others wait for their turn, and long to send to every reader.
-create function check_size(value jsonb, what text) returns void
+-- More would take long to check and to record, while a kill waits for its turn, and long to send to every reader.
+create function check_size(given jsonb, what text) returns void
 language plpgsql immutable set search_path = opsbook, pg_temp as $$
 begin
-    if octet_length(value::text) > 1048576 then
+    if octet_length(given::text) > 1048576 then
         perform refuse_targeting(what || ' take more than 1 MiB');
+    end if;
+    if (select count(*) > 1000 from (
+        select jsonb_path_query(given, '$[*].constraints[*]')
+        union all
+        select jsonb_path_query(given, '$[*].variants[*]')
+        union all
+        select jsonb_path_query(given, '$[*].variants[*].overrides[*]')
+        union all
+        select jsonb_path_query(given, '$[*].overrides[*]')
+    ) part) then
+        perform refuse_targeting(what || ' have more than 1,000 constraints, variants and overrides together');
     end if;
 end
 $$;
@@ -105,9 +115,8 @@ begin
         ) then
             perform refuse_targeting(format('%s: there is no operator %s', place, one -> 'operator'));
         end if;
-        if jsonb_typeof(coalesce(one -> 'values', '[]')) <> 'array'
+        if not is_scalars(coalesce(one -> 'values', '[]'))
             or jsonb_array_length(coalesce(one -> 'values', '[]')) > 100000
-            or exists (select from jsonb_array_elements(coalesce(one -> 'values', '[]')) v where not is_scalar(v))
         then
             perform refuse_targeting(place || ': values are an array of at most 100,000 texts, numbers or booleans');
         end if;
@@ -171,8 +180,7 @@ begin
         end if;
         for override in select jsonb_array_elements(coalesce(one -> 'overrides', '[]')) loop
             if not has_only_keys(override, 'field', 'values') or jsonb_typeof(override -> 'field') is distinct from 'string'
-                or jsonb_typeof(override -> 'values') is distinct from 'array'
-                or exists (select from jsonb_array_elements(override -> 'values') v where not is_scalar(v))
+                or not is_scalars(coalesce(override -> 'values', 'null'))
             then
                 perform refuse_targeting(place || ': an override has field and values');
             end if;
@@ -229,6 +237,7 @@ declare
     unending boolean;
     needed int;
 begin
+    perform check_size(given, 'the prerequisites');
     if jsonb_array_length(given) > 50 then
         perform refuse_targeting('a flag has at most 50 prerequisites');
     end if;
@@ -264,30 +273,52 @@ begin
 end
 $$;
 
-create function check_targeting() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
+-- A name may not look like another's: by another normal form, by what cannot be seen (Default_Ignorable_Code_Point), or by
+-- a word that borrows letters (Unicode Technical Standard 39, 5.1): in раypal the first two are Cyrillic. Null if it is well.
+create function name_problem(given text) returns text
+language sql immutable set search_path = opsbook, pg_temp as $$
+    select case
+        when given is not nfc normalized then format('the name %s is not in Unicode''s normal form C', given)
+        when given ~ ('[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164'
+            '\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]')
+            then format('the name %s has characters that cannot be seen', given)
+        when given ~ '[A-Za-z][\u0400-\u052f]|[\u0400-\u052f][A-Za-z]'
+            then format('the name %s mixes Latin and Cyrillic letters in one word', given)
+    end
+$$;
+
+-- What can be said of a flag by itself; a new one has no old state.
+create function check_flag(old_flag feature_flags, new_flag feature_flags) returns void
+language plpgsql immutable set search_path = opsbook, pg_temp as $$
 begin
-    if tg_op = 'INSERT' or (new.rules, new.variants, new.value_type) is distinct from (old.rules, old.variants, old.value_type) then
-        perform check_size(new.rules, 'the rules');
-        perform check_size(new.variants, 'the variants');
-        perform check_rules(new.rules, new.value_type);
-        perform check_variants(new.variants, new.value_type, 'the flag');
+    if (new_flag.rules, new_flag.variants, new_flag.value_type)
+        is distinct from (old_flag.rules, old_flag.variants, old_flag.value_type)
+    then
+        perform check_size(new_flag.rules, 'the rules');
+        perform check_size(new_flag.variants, 'the variants');
+        perform check_rules(new_flag.rules, new_flag.value_type);
+        perform check_variants(new_flag.variants, new_flag.value_type, 'the flag');
     end if;
-    return new;
 end
 $$;
-create trigger check_targeting before insert or update on feature_flags
-    for each row execute function check_targeting();
 
--- Needs its turn, so that what it finds stays: by its name this comes after number_change.
-create function prove_references() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
+create function check_segment(segment flag_segments) returns void
+language plpgsql immutable set search_path = opsbook, pg_temp as $$
+begin
+    perform check_size(segment.constraints, 'the constraints');
+    perform check_constraints(segment.constraints, format('segment %s', segment.name));
+end
+$$;
+
+-- What a flag names must exist.
+create function prove_references(old_flag feature_flags, new_flag feature_flags) returns void
+language plpgsql stable set search_path = opsbook, pg_temp as $$
 declare
     missing text;
 begin
-    if tg_op = 'INSERT' or new.rules is distinct from old.rules then
+    if new_flag.rules is distinct from old_flag.rules then
         select format('rule %s: there is no segment %L', n, segment) into missing
-        from jsonb_array_elements(new.rules) with ordinality each (rule, n),
+        from jsonb_array_elements(new_flag.rules) with ordinality each (rule, n),
             jsonb_array_elements_text(coalesce(rule -> 'segments', '[]')) segment
         where not exists (select from flag_segments s where s.name = segment)
         limit 1;
@@ -295,91 +326,31 @@ begin
             perform refuse_targeting(missing);
         end if;
     end if;
-    if tg_op = 'INSERT' or new.prerequisites is distinct from old.prerequisites then
-        perform check_size(new.prerequisites, 'the prerequisites');
-        perform check_prerequisites(new.name, new.prerequisites);
+    if new_flag.prerequisites is distinct from old_flag.prerequisites then
+        perform check_prerequisites(new_flag.name, new_flag.prerequisites);
     end if;
-    return new;
 end
 $$;
-create trigger prove_references before insert or update on feature_flags
-    for each row execute function prove_references();
 
 -- A flag that others need cannot go away under them; neither can a segment.
-create function refuse_orphans() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
+create function refuse_orphans(of_table name, leaving text) returns void
+language plpgsql stable set search_path = opsbook, pg_temp as $$
 declare
     dependents text;
 begin
-    if tg_table_name = 'feature_flags' then
+    if of_table = 'feature_flags' then
         select string_agg(f.name, ', ') into dependents
         from feature_flags f
-        where f.prerequisites @> jsonb_build_array(jsonb_build_object('flag', old.name)) and f.name <> old.name;
+        where f.prerequisites @> jsonb_build_array(jsonb_build_object('flag', leaving)) and f.name <> leaving;
     else
         select string_agg(f.name, ', ') into dependents
         from feature_flags f, jsonb_array_elements(f.rules) r
-        where r -> 'segments' ? old.name;
+        where r -> 'segments' ? leaving;
     end if;
     if dependents is not null then
-        perform refuse_targeting(format('%L is needed by %s', old.name, dependents));
+        perform refuse_targeting(format('%L is needed by %s', leaving, dependents));
     end if;
-    return old;
 end
 $$;
-create trigger refuse_orphans before delete on feature_flags for each row execute function refuse_orphans();
-create trigger refuse_orphans before delete on flag_segments for each row execute function refuse_orphans();
 
-create function number_flag_segment() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
-begin
-    if tg_op = 'UPDATE' then
-        if new.name <> old.name then
-            perform refuse_targeting(format('a segment''s name cannot change: create %s and delete %s', new.name, old.name));
-        end if;
-        new.revision := old.revision;
-        new.created_at := old.created_at;
-        new.updated_at := old.updated_at;
-        if new is not distinct from old then
-            return new;
-        end if;
-    end if;
-    perform check_size(new.constraints, 'the constraints');
-    perform check_constraints(new.constraints, format('segment %s', new.name));
-    new.revision := next_revision('flags');
-    new.updated_at := clock_timestamp();
-    return new;
-end
-$$;
-create trigger number_change before insert or update on flag_segments
-    for each row execute function number_flag_segment();
-
-create function record_flag_segment() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
-declare
-    person acting_person := acting();
-    old_state jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
-    new_state jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
-    verb text := case tg_op when 'INSERT' then 'create' when 'DELETE' then 'delete' else 'change' end;
-    segment_name text := coalesce(new_state, old_state) ->> 'name';
-    taken bigint;
-begin
-    if tg_op = 'UPDATE' and new.revision = old.revision then
-        return null;
-    end if;
-    taken := case when tg_op = 'DELETE' then next_revision('flags') else new.revision end;
-    insert into flag_segment_revisions (revision, name, action, before, after, actor, actor_kind, reason)
-    values (taken, segment_name, verb, old_state, new_state, person.actor, person.actor_kind, person.reason);
-    perform audit('segment.' || verb, 'segment', segment_name, old_state, new_state);
-    return null;
-end
-$$;
-create trigger record_change after insert or update or delete on flag_segments
-    for each row execute function record_flag_segment();
-create trigger take_turn before update or delete on flag_segments
-    for each statement execute function take_turn();
-create trigger append_only before update or delete on flag_segment_revisions
-    for each row execute function refuse_change('flag_segment_revisions');
-create trigger append_only_truncate before truncate on flag_segment_revisions
-    for each statement execute function refuse_change('flag_segment_revisions');
-create trigger refuse_truncate before truncate on flag_segments
-    for each statement execute function refuse_truncate();
+revoke execute on all functions in schema opsbook from public;

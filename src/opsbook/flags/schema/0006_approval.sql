@@ -92,34 +92,31 @@ language sql immutable set search_path = opsbook, pg_temp as $$
         and new_flag.kill_switch >= old_flag.kill_switch and new_flag.enabled <= old_flag.enabled
 $$;
 
-create function require_approval() returns trigger
-language plpgsql security definer set search_path = opsbook, pg_temp as $$
+-- Refuses a change, or where there is no new flag a deletion, that the old flag wants a second person for.
+create function require_approval(old_flag feature_flags, new_flag feature_flags) returns void
+language plpgsql stable set search_path = opsbook, pg_temp as $$
 declare
     request flag_change_requests;
 begin
-    if not old.requires_approval then
-        return case when tg_op = 'DELETE' then old else new end;
+    if not old_flag.requires_approval then
+        return;
     end if;
-    if tg_op = 'DELETE' then
-        raise exception 'flag % asks for a second person: have requires_approval taken off before it is deleted', old.name
-            using errcode = 'check_violation', constraint = 'requires_approval';
+    if new_flag.name is null then
+        raise exception 'flag % asks for a second person: have requires_approval taken off before it is deleted',
+            old_flag.name using errcode = 'check_violation', constraint = 'requires_approval';
     end if;
-    if new is not distinct from old or only_makes_safer(old, new) then
-        return new;
+    if only_makes_safer(old_flag, new_flag) then
+        return;
     end if;
     select * into request from flag_change_requests
     where id = nullif(current_setting('opsbook.change_request', true), '')::bigint
-        and flag = old.name and status = 'approved' and decided_in = txid_current();
-    if request.id is null or new is distinct from jsonb_populate_record(old, request.fields) then
+        and flag = old_flag.name and status = 'approved' and decided_in = txid_current();
+    if request.id is null or new_flag is distinct from jsonb_populate_record(old_flag, request.fields) then
         raise exception 'flag % asks for a second person: ask with `opsbook flags set`; only killing and switching off are free',
-            old.name using errcode = 'check_violation', constraint = 'requires_approval';
+            old_flag.name using errcode = 'check_violation', constraint = 'requires_approval';
     end if;
-    return new;
 end
 $$;
--- By its name before `check_targeting` and `number_change`: what it compares is what was asked for.
-create trigger approve_change before update or delete on feature_flags
-    for each row execute function require_approval();
 
 -- What such a flag leans on must not open it behind the second person's back. These run after all other triggers of
 -- the statement, when the flags' turn is held; a kill meets none of them.

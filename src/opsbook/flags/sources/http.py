@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import random
 import socket
 import ssl
 import threading
@@ -18,9 +17,11 @@ from contextlib import closing, suppress
 import msgspec
 
 from opsbook.core.errors import Invalid
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.flags.exposures.counting import Counts
 from opsbook.flags.model import flag_decoded
+from opsbook.flags.readers.confirming import Confirming
 from opsbook.flags.snapshot import Snapshot
 from opsbook.flags.sources.interface import Receiver, Source
 from opsbook.flags.targeting.model import Segment
@@ -55,6 +56,8 @@ class HttpSource(Source):
         self._thread: threading.Thread | None = None
         self._socket: socket.socket | None = None
         self._backoff = _FIRST_BACKOFF_SECONDS
+        self._confirming = Confirming("http")
+        self._served = threading.Event()
 
     @property
     def identity(self) -> str:
@@ -65,9 +68,12 @@ class HttpSource(Source):
             self._stop.clear()
             self._thread = threading.Thread(target=self._run, args=(receiver,), name="opsbook flags", daemon=True)
             self._thread.start()
+            # A thread of its own, for the other waits in a read, and must not wait for an answer instead.
+            threading.Thread(target=self._confirm, args=(self._stop,), name="opsbook readers", daemon=True).start()
 
     def stop(self) -> None:
         self._stop.set()
+        self._served.set()
         if self._socket is not None:
             # The thread waits in a read, which ends by this alone.
             with suppress(OSError):
@@ -79,15 +85,12 @@ class HttpSource(Source):
         body = msgspec.json.encode(
             {"counts": [{"flag": flag, "variant": variant, "count": n} for (flag, variant), n in counts.items()]}
         )
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        with closing(self._connection()) as connection:
-            connection.request("POST", f"{self._target.path.rstrip('/')}/api/flags/exposures", body, headers)
-            status = connection.getresponse().status
-        if status != http.HTTPStatus.NO_CONTENT:
-            raise http.client.HTTPException(f"the server answered {status} to the exposure counts")
+        self._post("/api/flags/exposures", body)
 
     def forget_thread(self) -> None:
         self._stop = threading.Event()
+        self._served = threading.Event()
+        self._confirming.begin_anew()
         self._thread = None
         self._socket = None
 
@@ -98,6 +101,8 @@ class HttpSource(Source):
                 for delivered in self._deliveries(held):
                     receiver.receive(_applied(receiver.snapshot, *delivered))
                     held = receiver.snapshot.revision
+                    self._confirming.serve(held)
+                    self._served.set()
                     if self._stop.is_set():
                         return
             except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
@@ -107,7 +112,7 @@ class HttpSource(Source):
                 # A thread that ended would leave the process with yesterday's flags.
                 log.exception("flag_stream_failed")
             # Full jitter: a restarted server must not meet all its clients in the same instant.
-            self._stop.wait(random.uniform(0, self._backoff))  # noqa: S311
+            self._stop.wait(jitter(0, self._backoff))
             self._backoff = min(_LONGEST_BACKOFF_SECONDS, self._backoff * 2)
 
     def _deliveries(self, held: int | None) -> Iterator[tuple[str, Delivery]]:
@@ -122,6 +127,20 @@ class HttpSource(Source):
                 raise http.client.HTTPException(f"the flag stream answered {response.status}")
             self._backoff = _FIRST_BACKOFF_SECONDS
             yield from _events(response)
+
+    def _confirm(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            left = self._confirming.settle(lambda due: self._post("/api/flags/confirmations", msgspec.json.encode(due)))
+            self._served.wait(left)
+            self._served.clear()
+
+    def _post(self, path: str, body: bytes) -> None:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        with closing(self._connection()) as connection:
+            connection.request("POST", self._target.path.rstrip("/") + path, body, headers)
+            status = connection.getresponse().status
+        if status != http.HTTPStatus.NO_CONTENT:
+            raise http.client.HTTPException(f"the server answered {status} to {path}")
 
     def _connection(self) -> http.client.HTTPConnection:
         host, port = self._target.hostname or "", self._target.port

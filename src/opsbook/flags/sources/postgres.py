@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import starmap
 
 import psycopg
@@ -13,6 +14,8 @@ from opsbook.core.postgres.connect import parameters
 from opsbook.core.queries import load_queries
 from opsbook.flags.exposures.counting import Counts
 from opsbook.flags.model import Flag, flag_decoded, segment_decoded
+from opsbook.flags.readers import store as readers
+from opsbook.flags.readers.confirming import Confirming
 from opsbook.flags.snapshot import Snapshot
 from opsbook.flags.sources.interface import Receiver, Source
 
@@ -28,23 +31,27 @@ class PostgresSource(Source):
         self._identity = hashlib.sha256(_without_password(url).encode()).hexdigest()[:12]
         self._bus = bus or Bus(url, "opsbook flags")
         self._owns_bus = bus is None
-        self._unsubscribe: Callable[[], None] | None = None
+        self._confirming = Confirming("postgres")
+        self._undo: tuple[Callable[[], None], ...] = ()
 
     @property
     def identity(self) -> str:
         return self._identity
 
     def start(self, receiver: Receiver) -> None:
-        if self._unsubscribe is None:
-            self._unsubscribe = self._bus.subscribe("flags", _Follower(receiver))
+        if not self._undo:
+            self._undo = (
+                self._bus.subscribe("flags", _Follower(receiver, self._confirming)),
+                self._bus.attend(self._confirm),
+            )
         self._bus.start()
 
     def stop(self) -> None:
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
         if self._owns_bus:
             self._bus.stop()
+        for undo in self._undo:
+            undo()
+        self._undo = ()
 
     def report(self, counts: Counts) -> None:
         from opsbook.flags.exposures.store import QUERIES, parameters_of
@@ -57,13 +64,25 @@ class PostgresSource(Source):
 
     def forget_thread(self) -> None:
         self._bus.forget_thread()
+        self._confirming.begin_anew()
+
+    def _confirm(self, connection: SyncConnection, stopping: bool) -> float:
+        """On the bus's connection: with one more in each of fifty workers, confirming would cost more than obeying."""
+        if stopping:
+            with suppress(psycopg.Error):
+                connection.execute(readers.QUERIES["leave"], {"id": self._confirming.id})
+            self._confirming.begin_anew()
+        return self._confirming.settle(
+            lambda due: connection.execute(readers.QUERIES["confirm"], readers.parameters_of(due))
+        )
 
 
 class _Follower:
     """Brings the receiver to the newest revision: by the changes since its own, or whole."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, confirming: Confirming) -> None:
         self._receiver = receiver
+        self._confirming = confirming
 
     def __call__(self, connection: SyncConnection, revision: int) -> None:
         held = self._receiver.snapshot
@@ -72,6 +91,7 @@ class _Follower:
             self._receiver.receive(_read_whole(connection))
         elif revision > held.revision:
             self._receiver.receive(_read_changes(connection, held))
+        self._confirming.serve(self._receiver.snapshot.revision)
 
 
 def _read_whole(connection: SyncConnection) -> Snapshot:

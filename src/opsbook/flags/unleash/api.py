@@ -10,11 +10,12 @@ from functools import partial
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from opsbook.core.access import Identity, Role
 from opsbook.core.errors import Forbidden, Unavailable
 from opsbook.core.http.identity import evaluator, still_known
+from opsbook.core.http.server_sent import event_stream
 from opsbook.core.log import get_logger
 from opsbook.core.runtime import runtime_of
 from opsbook.flags.client import Flags
@@ -22,7 +23,7 @@ from opsbook.flags.exposures import store
 from opsbook.flags.service import FlagStream
 from opsbook.flags.unleash.features import Features, FeatureWriter
 from opsbook.flags.unleash.metrics import read_metrics, read_registration
-from opsbook.flags.unleash.stream import follow
+from opsbook.flags.unleash.stream import states
 
 log = get_logger(__name__)
 
@@ -46,13 +47,8 @@ async def features(request: Request) -> Response:
 async def stream(request: Request) -> Response:
     """The same as server-sent events, for SDKs in streaming mode."""
     await _reader(request)
-    events = follow(
-        runtime_of(request).get(FlagStream).revisions(),
-        partial(_features, request),
-        partial(still_known, partial(_reader, request)),
-    )
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    events = states(runtime_of(request).get(FlagStream).snapshots(), partial(_features, request))
+    return event_stream(events, partial(still_known, partial(_reader, request)))
 
 
 async def register(request: Request) -> Response:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 
+from opsbook.core.http.server_sent import Events, event
+from opsbook.flags.service import Snapshots
 from opsbook.flags.unleash.features import Features
 
-_CHECK_SECONDS = 10.0
 
-
-async def follow(
-    revisions: AsyncGenerator[int | None], features: Callable[[], Features], is_known: Callable[[], Awaitable[bool]]
-) -> AsyncIterator[bytes]:
-    """One SDK's stream, which ends when its token is no longer known; a slow one gets the newest state only."""
-    kind = b"unleash-connected"
-    check_at = time.monotonic() + _CHECK_SECONDS
-    async with aclosing(revisions):
-        async for revision in revisions:
-            if time.monotonic() >= check_at:
-                if not await is_known():
-                    return
-                check_at = time.monotonic() + _CHECK_SECONDS
-            if revision is None:
-                yield b": still here\n\n"
+async def states(snapshots: Snapshots, features: Callable[[], Features]) -> Events:
+    """One SDK's events; a slow one gets the newest state only."""
+    kind = "unleash-connected"
+    async with aclosing(snapshots):
+        async for snapshot in snapshots:
+            if snapshot is None:
+                yield None
             else:
-                yield b"id: %d\nevent: %b\ndata: %b\n\n" % (revision, kind, features().event)
-                kind = b"unleash-updated"
+                yield event(kind, features().event, snapshot.revision)
+                kind = "unleash-updated"

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from opsbook.core.console import JsonOption, ReasonOption, YesOption, confirm, out, print_json, print_table
-from opsbook.core.errors import Invalid
+from opsbook.core.access.identity import host_identity
+from opsbook.core.console import (
+    JsonOption,
+    ReasonOption,
+    YesOption,
+    confirm,
+    out,
+    print_json,
+    print_table,
+    run,
+    settings,
+)
 from opsbook.core.ops_database import act, read
+from opsbook.core.postgres.connect import connect
 from opsbook.flags.webhooks import store
 
 app = typer.Typer(no_args_is_help=True, help="Tell others of changes by signed JSON.")
 
 Number = Annotated[int, typer.Argument(help="The webhook's number.", min=1)]
-
-_TOPICS = ("flags", "segments")
 
 
 @app.command("list")
@@ -46,10 +57,7 @@ def add(
 
     Example: opsbook flags webhook add https://example.com/hook --topic flags
     """
-    topics = topic or ["flags"]
-    if unknown := [each for each in topics if each not in _TOPICS]:
-        raise Invalid(f"there is no topic {unknown[0]!r}; there are {' and '.join(_TOPICS)}")
-    number, secret = act(reason, lambda connection: store.add_webhook(connection, url, topics))
+    number, secret = act(reason, lambda connection: store.add_webhook(connection, url, topic or ["flags"]))
     if as_json:
         print_json({"id": number, "secret": secret})
         return
@@ -66,6 +74,23 @@ def remove(webhook: Number, reason: ReasonOption = None, yes: YesOption = False)
     confirm(f"Remove webhook {webhook}", yes=yes)
     act(reason, lambda connection: store.remove_webhook(connection, webhook))
     out.print(f"removed webhook {webhook}", markup=False)
+
+
+@app.command("test")
+def send_test(webhook: Number, as_json: JsonOption = False) -> None:
+    """Post a notice of topic `test` now, and say what came of it; exit 1 where it did not arrive.
+
+    Example: opsbook flags webhook test 2
+    """
+    known = settings()
+    connecting = partial(connect, known.require_url("ops"), "opsbook cli")
+    answer = run(store.send_test(connecting, host_identity(), webhook, loopback=known.webhooks_to_loopback))
+    if as_json:
+        print_json({**asdict(answer), "delivered": answer.is_delivered})
+    else:
+        out.print(answer.in_words, markup=False)
+    if not answer.is_delivered:
+        raise typer.Exit(1)
 
 
 @app.command()

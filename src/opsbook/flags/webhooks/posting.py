@@ -51,6 +51,13 @@ class Answer:
     def is_delivered(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
 
+    @property
+    def in_words(self) -> str:
+        """What came of it in one line."""
+        if self.status is None:
+            return f"not delivered after {self.milliseconds} ms: {self.error}"
+        return f"{'delivered' if self.is_delivered else 'refused'}: status {self.status} after {self.milliseconds} ms"
+
 
 def new_secret() -> str:
     """A secret that signs."""

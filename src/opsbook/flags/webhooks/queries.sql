@@ -13,6 +13,10 @@ group by w.id order by w.id
 -- A new webhook.
 insert into opsbook.webhooks (url, secret, topics) values (%(url)s, %(secret)s, %(topics)s) returning id
 
+-- name: address
+-- Where a webhook posts, and the secret with which it signs.
+select url, secret from opsbook.webhooks where id = %(id)s
+
 -- name: remove
 -- A webhook with its deliveries; the audit keeps that it was there.
 delete from opsbook.webhooks where id = %(id)s returning id

@@ -8,22 +8,32 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Final, Literal, get_args
+from uuid import uuid4
 
+import msgspec
 from psycopg.rows import DictRow
 
-from opsbook.core.errors import NotFound
+from opsbook.core.access import Identity
+from opsbook.core.audit import Connect, acting, record
+from opsbook.core.errors import Invalid, NotFound
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
-from opsbook.flags.webhooks.posting import check_address, new_secret, post
+from opsbook.flags.webhooks.posting import Answer, check_address, new_secret, post
 
 _QUERIES = load_queries("opsbook.flags.webhooks")
+Topic = Literal["flags", "segments"]
+TOPICS: Final[Sequence[Topic]] = get_args(Topic)
+"""What a webhook may be told of."""
+
 _AT_ONCE = 20
 _OF_ONE_WEBHOOK = 2
 """So that a receiver which hangs holds up its own notices, not the others'."""
 _POSTING = ThreadPoolExecutor(_AT_ONCE, "opsbook-webhook")
 """Threads apart from the event loop's own, with which the worker's other tasks look up their hosts."""
 _PASS_SECONDS = 60.0
+_TEST_SECONDS = 4.0
+"""Below the five seconds for which a page of the console waits."""
 _LEASE = timedelta(minutes=2)
 """Well above what an attempt may take; a worker that dies leaves its deliveries to be tried again after it."""
 RETRIES: Final = tuple(timedelta(seconds=seconds) for seconds in (10, 60, 300, 1800, 7200, 18_000, 36_000, 50_400))
@@ -39,9 +49,11 @@ async def add_webhook(connection: Connection, url: str, topics: Sequence[str]) -
     """A new webhook; gives its number and the secret with which its notices are signed.
 
     Raises:
-        Invalid: The address will not do.
+        Invalid: The address will not do, or there is no such topic.
     """
     check_address(url)
+    if not topics or not set(topics) <= set(TOPICS):
+        raise Invalid(f"a webhook is told of {' or '.join(TOPICS)} or both, not of {', '.join(topics) or 'nothing'}")
     secret = new_secret()
     parameters = {"url": url, "secret": secret, "topics": list(topics)}
     row = await (await connection.execute(_QUERIES["add"], parameters)).fetchone()
@@ -55,13 +67,43 @@ async def remove_webhook(connection: Connection, webhook: int) -> None:
     Raises:
         NotFound: There is none of that number.
     """
-    if await (await connection.execute(_QUERIES["remove"], {"id": webhook})).fetchone() is None:
-        raise NotFound(f"there is no webhook {webhook}; `opsbook flags webhook list` shows them")
+    await _one(connection, "remove", webhook)
 
 
 async def attempts(connection: Connection, webhook: int, limit: int = 50) -> Sequence[DictRow]:
     """What came of a webhook's newest deliveries."""
     return await (await connection.execute(_QUERIES["attempts"], {"id": webhook, "limit": limit})).fetchall()
+
+
+async def get_webhook(connection: Connection, webhook: int) -> DictRow:
+    """One webhook, without its secret.
+
+    Raises:
+        NotFound: There is none of that number.
+    """
+    for row in await list_webhooks(connection):
+        if row["id"] == webhook:
+            return row
+    raise _missing(webhook)
+
+
+async def send_test(connect: Connect, identity: Identity, webhook: int, *, loopback: bool = False) -> Answer:
+    """Post a notice of topic `test` now and wait for the answer; the audit keeps what came of it.
+
+    Raises:
+        NotFound: There is none of that number.
+    """
+    async with connect() as connection:
+        row = await _one(connection, "address", webhook)
+    message = f"opsbook_{webhook}_test_{uuid4().hex}"
+    notice = msgspec.json.encode({"topic": "test", "webhook": webhook, "actor": identity.name})
+    posting = partial(post, row["url"], row["secret"], message, notice, loopback=loopback, within_seconds=_TEST_SECONDS)
+    # No connection is held meanwhile: whoever does not answer must not keep others from the pool.
+    answer = await asyncio.get_running_loop().run_in_executor(_POSTING, posting)
+    async with connect() as connection, acting(connection, identity) as acted:
+        came_of_it = {"status": answer.status, "error": answer.error, "milliseconds": answer.milliseconds}
+        await record(acted, "webhook.test", "webhook", str(webhook), after=came_of_it, success=answer.is_delivered)
+    return answer
 
 
 async def deliver_due(connection: Connection, *, loopback: bool = False) -> int:
@@ -121,3 +163,14 @@ async def _deliver(connection: Connection, row: DictRow, *, loopback: bool) -> b
         },
     )
     return answer.is_delivered
+
+
+async def _one(connection: Connection, query: str, webhook: int) -> DictRow:
+    row = await (await connection.execute(_QUERIES[query], {"id": webhook})).fetchone()
+    if row is None:
+        raise _missing(webhook)
+    return row
+
+
+def _missing(webhook: int) -> NotFound:
+    return NotFound(f"there is no webhook {webhook}; `opsbook flags webhook list` shows them")

@@ -1,19 +1,20 @@
 // Follows the server's events and refreshes the parts of the page that an event concerns.
-// A part names its topics: <section id="checks" data-live="health audit" data-every="2">.
+// A part names its topics, and how often it is looked at besides, in seconds: data-live="health audit" data-every="2".
 import { load, replace } from "./page.js";
 
 const GATHER_MILLISECONDS = 60;
 const RETRY_MILLISECONDS = 2000;
-const TOPICS = ["flags", "audit", "health", "access"];
 
 let stale = new Set();
 let timer = null;
 let source = null;
+let heard = new Set();
 
 export function start() {
   if (!document.body.dataset.liveUrl) return;
   document.addEventListener("visibilitychange", follow);
   document.addEventListener("focusout", left);
+  document.addEventListener("opsbook:shown", hear);
   setInterval(tick, 1000);
   follow();
 }
@@ -24,13 +25,24 @@ function follow() {
   source = null;
   if (document.hidden) return;
   source = new EventSource(document.body.dataset.liveUrl);
-  for (const topic of TOPICS) source.addEventListener(topic, (event) => changed(topic, event.data));
+  heard = new Set();
+  hear();
   source.addEventListener("signed-out", () => location.reload());
   source.addEventListener("error", refused);
   source.addEventListener("open", () => {
     delete document.body.dataset.silent;
-    TOPICS.forEach((topic) => changed(topic)); // whatever changed before we listened
+    heard.forEach((topic) => changed(topic)); // whatever changed before we listened
   });
+}
+
+/** Listen to what the parts of this page name, and to the health that every page shows. */
+function hear() {
+  const named = [...document.querySelectorAll("[data-live]")].flatMap((part) => part.dataset.live.split(" "));
+  for (const topic of ["health", ...named]) {
+    if (!source || heard.has(topic)) continue;
+    heard.add(topic);
+    source.addEventListener(topic, (event) => changed(topic, event.data));
+  }
 }
 
 /** The browser itself tries again after a lost connection, but not after a refused one. */
@@ -48,14 +60,18 @@ function changed(topic, data) {
 async function refresh() {
   const topics = stale;
   stale = new Set();
-  const parts = [...document.querySelectorAll("[data-live]")].filter((part) =>
-    part.dataset.live.split(" ").some((topic) => topics.has(topic)));
+  await refreshAll([...document.querySelectorAll("[data-live]")].filter((part) =>
+    part.dataset.live.split(" ").some((topic) => topics.has(topic))));
+  timer = stale.size ? setTimeout(refresh, GATHER_MILLISECONDS) : null;
+}
+
+/** One fetch for all parts that live on the same page. */
+async function refreshAll(parts) {
   try {
     await Promise.all([...Map.groupBy(parts, address)].map(([url, group]) => refreshFrom(url, group)));
   } catch {
     document.body.dataset.silent = "";
   }
-  timer = stale.size ? setTimeout(refresh, GATHER_MILLISECONDS) : null;
 }
 
 async function refreshFrom(url, parts) {
@@ -80,12 +96,11 @@ function left(event) {
 
 function tick() {
   if (document.hidden) return;
-  for (const part of document.querySelectorAll("[data-live][data-every]")) {
-    const due = Number(part.dataset.due ?? 0);
-    if (Date.now() < due) continue;
-    part.dataset.due = Date.now() + 1000 * Number(part.dataset.every);
-    if (due) refreshFrom(address(part), [part]).catch(() => { document.body.dataset.silent = ""; });
-  }
+  const due = [...document.querySelectorAll("[data-every]")].filter((part) =>
+    Date.now() >= Number(part.dataset.due ?? 0));
+  const seen = due.filter((part) => part.dataset.due);
+  for (const part of due) part.dataset.due = Date.now() + 1000 * Number(part.dataset.every);
+  if (seen.length) refreshAll(seen);
 }
 
 function address(part) {

@@ -1,4 +1,4 @@
-// ⌘K or /: one box that goes to any page, flag or person. The results are the search page's own.
+// ⌘K or /: one box that goes to any page, flag, limit, block or person. The results are the search page's own.
 import { load } from "./page.js";
 
 const TYPING_MILLISECONDS = 120;

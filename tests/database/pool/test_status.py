@@ -12,8 +12,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
-from opsbook.monitoring.pool import PoolStatus, pool_status
-from tests.monitoring.stage import Databases
+from opsbook.database import PoolStatus, pool_status
 
 pytestmark = pytest.mark.anyio
 
@@ -73,8 +72,8 @@ def test_something_else_is_refused_by_name() -> None:
         pool_status(3)
 
 
-def test_a_psycopg_pool_counts_what_it_keeps_and_what_it_adds(databases: Databases) -> None:
-    with ConnectionPool(databases.urls["service"], min_size=1, max_size=2) as pool:
+def test_a_psycopg_pool_counts_what_it_keeps_and_what_it_adds(service_url: str) -> None:
+    with ConnectionPool(service_url, min_size=1, max_size=2) as pool:
         pool.wait()
         assert pool_status(pool) == PoolStatus(1, 1, checked_out=0, checked_in=1, overflow=0)
         with pool.connection(), pool.connection():
@@ -84,18 +83,19 @@ def test_a_psycopg_pool_counts_what_it_keeps_and_what_it_adds(databases: Databas
             assert full.exhausted
 
 
-async def test_async_psycopg_pools_are_understood(databases: Databases) -> None:
-    async with AsyncConnectionPool(databases.urls["service"], min_size=2, open=False) as pool:
+async def test_async_psycopg_pools_are_understood(service_url: str) -> None:
+    async with AsyncConnectionPool(service_url, min_size=2, open=False) as pool:
         await pool.wait()
         async with pool.connection():
             assert pool_status(pool) == PoolStatus(2, 0, checked_out=1, checked_in=1, overflow=0)
-    unlimited = pool_status(AsyncNullConnectionPool(databases.urls["service"], max_size=0, open=False))
+    unlimited = pool_status(AsyncNullConnectionPool(service_url, max_size=0, open=False))
     assert unlimited is not None
     assert unlimited.capacity is None
 
 
 def test_reading_a_pool_imports_no_database_library() -> None:
-    program = "import sys, opsbook.monitoring.pool; print({'sqlalchemy', 'psycopg_pool'} & sys.modules.keys())"
+    libraries = "{'sqlalchemy', 'psycopg_pool'}"
+    program = f"import sys; from opsbook.database import pool_status; print({libraries} & sys.modules.keys())"
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == "set()"

@@ -1,0 +1,1 @@
+"""Address blocks: networks whose requests are refused before the service sees them."""

@@ -1,0 +1,1 @@
+"""Firewalls of front ends, which can refuse a blocked address before it reaches this service."""

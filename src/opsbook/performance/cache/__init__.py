@@ -1,0 +1,1 @@
+"""Remembered results: `cached`, its two levels, and its levers."""
