@@ -33,8 +33,8 @@ async def in_turns_async(contestants: Mapping[str, AsyncRound], *, rounds: int, 
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def share(name: str, what: str, ours: float, peer: str, theirs: float, most: float) -> None:
-    """Print what part of a peer's time ours is, `most` at best or less, and how many times faster that is."""
+def share(name: str, what: str, ours: float, peer: str, theirs: float, most: float | None) -> None:
+    """Print what part of a peer's time ours is, which is to be `most` or less, and how many times faster that is."""
     beside = f"{peer} {theirs:.3g} µs, ours {ours:.3g} µs"
     figure(name, what, ours / theirs, "×", most, peer=beside, ratio=round(theirs / ours, 2))
 

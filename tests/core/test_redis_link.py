@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -82,6 +83,27 @@ def test_a_frozen_redis_is_waited_for_once(link: RedisLink, server: RedisServer)
         server.thaw()
     assert _until(lambda: link.available)
     assert link.call(_ping)
+
+
+def test_threads_that_connect_to_a_frozen_redis_do_not_wait_for_one_another(server: RedisServer) -> None:
+    link = RedisLink(server.url, patience_seconds=1.0)
+
+    def ask(_: int) -> object:
+        with pytest.raises(RedisAway):
+            return link.call(_ping)
+
+    server.freeze()
+    try:
+        before = time.perf_counter()
+        with ThreadPoolExecutor(30) as threads:
+            list(threads.map(ask, range(30)))
+        # Thirty waits would be 30 s.
+        assert time.perf_counter() - before < _GENEROUS_SECONDS
+    finally:
+        server.thaw()
+    assert _until(lambda: link.available)
+    assert link.call(_ping)
+    link.close()
 
 
 def test_an_event_loop_waits_for_a_frozen_redis_once_for_all_its_tasks(link: RedisLink, server: RedisServer) -> None:

@@ -47,7 +47,7 @@ _MOST_ASYNC_WIRES = 16
 _FIRST_PROBE_SECONDS = 0.1
 _LONGEST_PROBE_SECONDS = 1.0
 """So that no draw is taken from the service's own random numbers, which it may have seeded."""
-_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 """What redis-py raises over the answers of a server that is no Redis."""
 
 log = get_logger(__name__)
@@ -161,9 +161,10 @@ class RedisLink:
         pause = _FIRST_PROBE_SECONDS
         wait = threading.Event()
         while life is self._life:
-            with suppress(RedisError, RedisClusterException, OSError):
+            with suppress(RedisError, RedisClusterException, OSError, *UNREADABLE):
                 self.close()
-                if self._client().ping():
+                self._plain = client = self._connected()
+                if client.ping():
                     self._available = True
                     log.info("redis_back")
                     return
@@ -174,7 +175,9 @@ class RedisLink:
     def _client(self) -> Client:
         client = self._plain
         if client is None:
-            with self._lock:
+            with self._connecting:
+                if not self._available:
+                    raise RedisAway("Redis did not answer those who asked before")
                 client = self._plain = self._plain or self._connected()
         return client
 
@@ -183,7 +186,7 @@ class RedisLink:
         try:
             if self._is_cluster is None:
                 self._is_cluster = _clustered(client.info("cluster"))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             client.close()
             raise InvalidResponse("this is no answer of Redis's") from error
         if self._is_cluster:
@@ -213,7 +216,7 @@ class RedisLink:
         try:
             if self._is_cluster is None:
                 self._is_cluster = _clustered(await client.info("cluster"))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             await client.aclose()
             raise InvalidResponse("this is no answer of Redis's") from error
         if self._is_cluster:
@@ -228,6 +231,8 @@ class RedisLink:
         """In a forked child: the connections, and the thread that probes, are the parent's."""
         self._life = object()
         self._lock = threading.Lock()
+        self._connecting = threading.Lock()
+        """A lock of its own, so that who has found Redis away need not queue to say so."""
         self._available = True
         self._is_cluster: bool | None = None
         self._plain: Client | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -80,6 +80,29 @@ def test_arguments_that_the_function_does_not_take_are_its_own_affair() -> None:
 
     with pytest.raises(TypeError, match="positional argument"):
         one(1, 2)  # pyright: ignore[reportCallIssue]
+
+
+def test_a_call_that_the_function_does_not_take_is_no_hit() -> None:
+    @opsbook.cached()
+    def read(value: int, *, other: int) -> int:
+        return value + other
+
+    assert read(1, other=2) == read(1, other=2) == 3
+    assert read.statistics().hits == 1
+    with pytest.raises(TypeError, match="positional"):
+        read(1, 2)  # pyright: ignore[reportCallIssue]
+
+
+def test_a_generator_is_refused() -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    async def later() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (numbers, later):
+        with pytest.raises(TypeError, match="as a list"):
+            opsbook.cached()(function)
 
 
 @pytest.mark.anyio
@@ -282,6 +305,29 @@ def test_a_refresh_that_fails_leaves_the_old_result(clock: Clock) -> None:
     assert read() == 7
 
 
+def test_what_is_purged_while_its_refresh_is_put_off_stays_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    @opsbook.cached(name="put off")
+    def read() -> int:
+        return 7
+
+    def now() -> float:
+        read.purge()
+        return 1000.0
+
+    read()
+    (target,) = [each for each in process.functions if each.name == "put off"]
+    monkeypatch.setattr("opsbook.performance.cache.function.monotonic", now)
+    target.put_off_refresh(target.call_of((), {}))
+    assert read.statistics().entries == 0
+
+
+def test_functions_may_be_decorated_while_all_are_told_of_a_purge() -> None:
+    first = opsbook.cached()(lambda: 1)
+    more = [opsbook.cached()(lambda: 1) for _ in process.functions]
+    assert len(process.functions) > len(more)
+    assert first() == 1
+
+
 @pytest.mark.parametrize("ends_in", ["result", "error"])
 def test_of_many_threads_one_computes(ends_in: str) -> None:
     calls: list[int] = []
@@ -341,6 +387,27 @@ async def test_a_caller_who_is_cancelled_takes_nobody_along() -> None:
     await arrives(lambda: ended)
     go_on.set()
     assert await slow() == 7
+
+
+@pytest.mark.anyio
+async def test_a_computation_that_is_cancelled_before_it_begins_keeps_nobody_waiting() -> None:
+    @opsbook.cached()
+    async def read() -> int:
+        return 7
+
+    def cancel_what_computes() -> None:
+        for task in asyncio.all_tasks():
+            if "read" in task.get_name():
+                task.cancel()
+                cancelled.append(task)
+
+    cancelled: list[asyncio.Task[object]] = []
+    caller = asyncio.create_task(read())
+    asyncio.get_running_loop().call_soon(cancel_what_computes)  # after the caller's step, before the next
+    async with asyncio.timeout(10):
+        assert await caller == 7
+        assert await read() == 7
+    assert cancelled
 
 
 def test_a_function_may_call_itself() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -251,6 +252,50 @@ def test_what_another_process_renews_is_looked_for_again_before_it_ends(
     entry = target.memory.get(call.key)
     assert entry is not None
     assert now < entry.refresh_at < entry.fresh_until
+
+
+def test_who_joins_a_refresh_that_another_process_does_gets_the_result(
+    on_redis: OnRedis, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_redis(patience_seconds=60)
+    now = time.monotonic()
+    for module in (calls, function):
+        monkeypatch.setattr(module, "monotonic", lambda: now)
+    read = opsbook.cached(ttl=100, name="joined")(point)
+    read()
+    (target,) = [each for each in process.functions if each.name == "joined"]
+    call = target.call_of((), {})
+    with redis_server.client() as client:
+        client.delete(process.names.entry(target.name, call.digest))
+        client.set(process.names.lease(target.name, call.digest), "another process", px=1000)
+    entry = target.memory.get(call.key)
+    assert entry is not None
+    target.memory.put(call.key, entry._replace(refresh_at=now))
+    redis_server.freeze()
+    try:
+        read()  # begins to compute it anew
+        target.memory.clear()  # as others' results push it out
+        with ThreadPoolExecutor(1) as threads:
+            joined = threads.submit(read)
+            until(lambda: read.statistics().waits)
+            redis_server.thaw()
+            assert joined.result(60) == point()
+    finally:
+        redis_server.thaw()
+
+
+def test_none_lasts_in_redis_as_long_as_it_was_told_to(on_redis: OnRedis, redis_server: RedisServer) -> None:
+    on_redis()
+
+    @opsbook.cached(ttl=1, negative_ttl=3600, name="nothing")
+    def nothing() -> None:
+        return None
+
+    nothing()
+    with redis_server.client() as client:
+        left = client.pttl(process.names.generations("nothing", ())[0])
+    assert isinstance(left, int)
+    assert left > 3600_000
 
 
 def test_frozen_it_costs_a_moment_once(on_redis: OnRedis, redis_server: RedisServer) -> None:

@@ -130,8 +130,7 @@ def _refresh_in_thread(target: CachedFunction, call: Call, compute: Callable[[Fl
         return
     places = target.process.refreshers
     if not places.acquire(blocking=False):
-        target.flights.over(call.key, flight)
-        flight.land(ABANDONED)
+        _abandon(target, call, flight)
         return
     context = contextvars.copy_context()
 
@@ -147,8 +146,7 @@ def _refresh_in_thread(target: CachedFunction, call: Call, compute: Callable[[Fl
         threading.Thread(target=context.run, args=(refresh,), name="opsbook cache refresh", daemon=True).start()
     except RuntimeError:  # no more threads, or the process is ending
         places.release()
-        target.flights.over(call.key, flight)
-        flight.land(ABANDONED)
+        _abandon(target, call, flight)
 
 
 async def _call_async(target: CachedFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -234,6 +232,8 @@ def _start_task(
         return value
 
     flight.task = asyncio.get_running_loop().create_task(lead(), name=f"opsbook cache {target.name}")
+    # One that is cancelled before its first step never comes to say so itself.
+    flight.task.add_done_callback(lambda _: _abandon(target, call, flight))
 
 
 def _refresh_in_task(target: CachedFunction, call: Call, compute: Callable[[Flight], Any]) -> None:
@@ -241,6 +241,12 @@ def _refresh_in_task(target: CachedFunction, call: Call, compute: Callable[[Flig
     if is_leader:
         flight.waiting = 1  # nobody who is cancelled takes it with them
         _start_task(target, call, flight, compute, anew=True)
+
+
+def _abandon(target: CachedFunction, call: Call, flight: Flight) -> None:
+    """Have those who wait try again; does nothing to a flight that is over."""
+    target.flights.over(call.key, flight)
+    flight.land(ABANDONED)
 
 
 def _blocks_a_loop() -> bool:

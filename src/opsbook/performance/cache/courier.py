@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,6 +15,7 @@ from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.core.redis_link import RedisAway
 from opsbook.performance.cache import reporting
+from opsbook.performance.cache.backlog import Backlog
 from opsbook.performance.cache.purges import Purge
 from opsbook.performance.cache.shared_purges import purge_shared
 from opsbook.performance.cache.steps import carry_out
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 _EVERY_SECONDS = 10.0
 _RETRY_SECONDS = 0.25
-_MOST_WAITING = 1_000
-"""Purges that wait for a database; beyond them, everything is purged instead."""
 
 
 log = get_logger(__name__)
@@ -37,11 +35,12 @@ class Courier:
 
     def __init__(self, process: CacheProcess) -> None:
         self._process = process
-        self._waiting: deque[Purge] = deque()
+        self._waiting = Backlog()
         self._wake = threading.Event()
         self._stop = False
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._reporting = threading.Lock()
         self._is_failing = False
 
     def start(self) -> None:
@@ -63,10 +62,7 @@ class Courier:
 
     def tell(self, purge: Purge) -> None:
         """Have the other processes told by the ops database."""
-        if len(self._waiting) >= _MOST_WAITING:
-            self._waiting.clear()
-            purge = Purge("all")
-        self._waiting.append(purge)
+        self._waiting.add(purge)
         self.wake()
 
     def wake(self) -> None:
@@ -79,7 +75,8 @@ class Courier:
         try:
             url = self._process.settings.url_of("ops")
             if url is not None:
-                self._hand_over(url)
+                with self._reporting:  # also the server asks for it, when it ends
+                    self._hand_over(url)
             self._is_failing = False
         except (psycopg.Error, OpsbookError, OSError) as error:
             # The service must not suffer for want of a count; it is tried again.
@@ -88,10 +85,9 @@ class Courier:
             self._is_failing = True
 
     def _hand_over(self, url: str) -> None:
-        purges = list(self._waiting)
-        reporting.report(url, f"{socket.gethostname()}:{os.getpid()}", list(self._process.functions), purges)
-        for _ in purges:
-            self._waiting.popleft()
+        purges = self._waiting.purges
+        reporting.report(url, f"{socket.gethostname()}:{os.getpid()}", self._process.functions, purges)
+        self._waiting.told(purges)
 
     def _run(self) -> None:
         # At different moments, so that fifty workers do not all come at once.
@@ -108,9 +104,9 @@ class Courier:
     def _settle(self) -> None:
         """Tell Redis what it could not be told before."""
         process, link = self._process, self._process.link
-        while process.owed and link is not None and link.available:
+        while (owed := process.owed.purges[:1]) and link is not None and link.available:
             try:
-                carry_out(purge_shared(link, process.names, process.owed[0], process.sender), lambda: None)
+                carry_out(purge_shared(link, process.names, owed[0], process.sender), lambda: None)
             except RedisAway:
                 return
-            process.owed.popleft()
+            process.owed.told(owed)

@@ -115,6 +115,7 @@ def cached(
 
     Raises:
         ValueError: An option makes no sense.
+        TypeError: The function is a generator.
     """
     if not (0 < ttl < math.inf and 0 <= stale < math.inf and (negative_ttl is None or 0 < negative_ttl < math.inf)):
         raise ValueError("ttl and negative_ttl are seconds above 0, stale is 0 or more, and none is endless")
@@ -126,6 +127,10 @@ def cached(
     def decorate(function: Any) -> Any:
         if isinstance(function, classmethod | staticmethod):
             return type(function)(decorate(cast("Any", function).__func__))
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{function.__qualname__} yields its results, each once; cache one that returns them as a list"
+            )
         target = CachedFunction(function, name or f"{function.__module__}.{function.__qualname__}", options, process)
         make = coroutine_wrapper if inspect.iscoroutinefunction(function) else plain_wrapper
         wrapper: Any = update_wrapper(make(target), function)

@@ -165,10 +165,6 @@ def forget_locks() -> None:
     _outcomes_lock = threading.RLock()
 
 
-_outcomes_lock = threading.RLock()
-"""Reentrant, for what hears of an outcome may ask for another."""
-
-
 def outcome_of(flight: Flight, patience_seconds: float | None) -> Any:
     """Wait for a flight from a thread; `ABANDONED` where it takes longer than that, if there is a limit.
 

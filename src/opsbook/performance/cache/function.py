@@ -13,7 +13,7 @@ from opsbook.core.log import get_logger
 from opsbook.core.redis_link import RedisAway
 from opsbook.performance.cache import keys
 from opsbook.performance.cache.envelope import Lifetime
-from opsbook.performance.cache.flight import Flight, Flights
+from opsbook.performance.cache.flight import ABANDONED, Flight, Flights
 from opsbook.performance.cache.freshness import refresh_ahead
 from opsbook.performance.cache.memory import Entry, Memory
 from opsbook.performance.cache.purges import Purge
@@ -87,6 +87,8 @@ class CachedFunction:
         self._signature = inspect.signature(function)
         parameters = self._signature.parameters.values()
         is_simple = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in parameters)
+        self._has_plain_keys = not any(each.kind is each.KEYWORD_ONLY for each in parameters)
+        """Else f(1, 2) would meet what was kept for f(1, b=2)."""
         self._simple_names = tuple(self._signature.parameters) if is_simple else None
         self._codec: Codec | None = None
         self._shared: SharedLevel | None = None
@@ -106,7 +108,7 @@ class CachedFunction:
         arguments = tuple(named.values()) if key is None else (key(*args, **kwargs),)
         digest, is_shared = keys.digest(arguments)
         # Where `key` decides, the fast path's key, which is made of the arguments, must not be met.
-        memory_key = keys.memory_key(arguments) if key is None else None
+        memory_key = keys.memory_key(arguments) if key is None and self._has_plain_keys else None
         tags = tuple([tag.format(**named) for tag in self.options.tags])
         return Call(digest if memory_key is None else memory_key, digest, is_shared, tags)
 
@@ -177,10 +179,7 @@ class CachedFunction:
 
     def put_off_refresh(self, call: Call, seconds: float = _RETRY_REFRESH_SECONDS) -> None:
         """After a refresh that came to nothing: leave the entry alone for a moment."""
-        entry = self.memory.get(call.key)
-        if entry is not None:
-            later = min(monotonic() + seconds, entry.usable_until)
-            self.memory.put(call.key, entry._replace(refresh_at=later))
+        self.memory.put_off(call.key, monotonic() + seconds)
 
     def apply(self, purge: Purge) -> None:
         """Forget in this process, also what is being computed."""
@@ -224,7 +223,7 @@ class CachedFunction:
             return None
         if self._shared is None or self._shared.link is not link:
             self._codec = self._codec or codec_of(self.function)
-            lifetime = self.options.ttl + self.options.stale
+            lifetime = max(self.options.ttl + self.options.stale, self.options.negative_ttl or 0)
             self._shared = SharedLevel(link, self.process.names, self.name, self._codec, lifetime)
         return self._shared if link.available else None
 
@@ -302,9 +301,9 @@ class CachedFunction:
     def _as_it_was(self, call: Call) -> object:
         """While another process computes it; its result is to be fetched before this one ends, so that nobody waits."""
         entry = self.memory.get(call.key)
-        if entry is None:
-            return None
-        left = entry.fresh_until - monotonic()
+        if entry is None or (now := monotonic()) >= entry.usable_until:
+            return ABANDONED  # whoever has come for it meanwhile is to look for himself
+        left = entry.fresh_until - now
         self.put_off_refresh(call, max(left / 2, _SOONEST_REFRESH_SECONDS) if left > 0 else _RETRY_REFRESH_SECONDS)
         return entry.value
 

@@ -11,6 +11,7 @@ from redis.client import PubSub
 
 from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
+from opsbook.core.redis_link import UNREADABLE
 from opsbook.performance.cache.purges import Purge, decode
 
 _PING_SECONDS = 1.0
@@ -65,10 +66,11 @@ class Listener:
                     subscription.subscribe(channel)
                     attempt = 0
                     self._hear(subscription, ignored_sender)
-            except (redis.RedisError, OSError) as error:
-                self.is_hearing = False
+            except (redis.RedisError, OSError, *UNREADABLE) as error:
                 log.debug("cache_listener_disconnected", error=type(error).__name__)
                 attempt += 1
+            finally:
+                self.is_hearing = False
             # Full jitter, so that fifty workers do not all return to a restarted Redis at once.
             self._stop.wait(jitter(0.01, min(_LONGEST_PAUSE_SECONDS, 0.1 * 2**attempt)))
 

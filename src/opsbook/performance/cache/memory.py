@@ -31,16 +31,23 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._memories: weakref.WeakSet[Memory] = weakref.WeakSet()
+        self.forget_lock()
 
     def add(self, memory: Memory) -> None:
-        self._memories.add(memory)
+        with self._lock:
+            self._memories.add(memory)
 
     def make_room(self) -> None:
         """Let the least recently used go until the rest fits."""
-        memories = list(self._memories)
+        with self._lock:  # a function may be decorated meanwhile, by an import in another thread
+            memories = tuple(self._memories)
         while sum(memory.size for memory in memories) > self.limit:
             if not max(memories, key=lambda memory: memory.size).drop_oldest():
                 return
+
+    def forget_lock(self) -> None:
+        """In a forked child: a thread of the parent may have held it."""
+        self._lock = threading.Lock()
 
 
 class Memory:
@@ -70,6 +77,13 @@ class Memory:
             replaced = self._entries.insert(key, entry)
             self.size += entry.size - (replaced.size if replaced else 0)
         self._budget.make_room()
+
+    def put_off(self, key: Hashable, refresh_at: float) -> None:
+        """Have an entry computed anew no sooner; does nothing where it was dropped."""
+        with self._lock:
+            entry = self.get(key)
+            if entry is not None:
+                self._entries.insert(key, entry._replace(refresh_at=min(refresh_at, entry.usable_until)))
 
     def drop(self, key: Hashable) -> None:
         with self._lock:

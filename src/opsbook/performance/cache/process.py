@@ -6,14 +6,14 @@ import os
 import secrets
 import threading
 import weakref
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from opsbook.core.log import get_logger
 from opsbook.core.redis_link import RedisAway, RedisLink, link_of
 from opsbook.performance.cache import flight
+from opsbook.performance.cache.backlog import Backlog
 from opsbook.performance.cache.courier import Courier
 from opsbook.performance.cache.leases import LeaseKeeper
 from opsbook.performance.cache.listener import Listener
@@ -31,8 +31,6 @@ PATIENCE_SECONDS = 30.0
 """How long another process's computation is waited for, or any where that holds up an event loop."""
 _MOST_REFRESHES = 8
 """Threads that compute behind the callers' backs at the same time."""
-_MOST_OWED = 1_000
-"""Purges that wait for Redis; beyond them, everything is purged instead."""
 
 log = get_logger(__name__)
 
@@ -41,7 +39,8 @@ class CacheProcess:
     """There is one in a process, `process`; it finds its settings when the first function is called."""
 
     def __init__(self) -> None:
-        self.functions: weakref.WeakSet[CachedFunction] = weakref.WeakSet()
+        self._functions: weakref.WeakSet[CachedFunction] = weakref.WeakSet()
+        self._functions_lock = threading.Lock()
         self.budget = Budget(64 * 2**20)
         self.keeper = LeaseKeeper()
         self.patience_seconds = PATIENCE_SECONDS
@@ -93,9 +92,16 @@ class CacheProcess:
     def names(self) -> Names:
         return self._names
 
+    @property
+    def functions(self) -> Sequence[CachedFunction]:
+        """Those that are cached at present, which another thread may add to meanwhile."""
+        with self._functions_lock:
+            return tuple(self._functions)
+
     def add(self, function: CachedFunction) -> None:
         """Have purges reach a function, and its counts be reported."""
-        self.functions.add(function)
+        with self._functions_lock:
+            self._functions.add(function)
 
     def start(self) -> None:
         """Hear what other processes purge, and report what is counted; does nothing where this process already does."""
@@ -117,11 +123,11 @@ class CacheProcess:
 
     def owes(self, function: str) -> bool:
         """Whether Redis has not been told yet of a purge that may concern the function."""
-        return bool(self.owed) and any(purge.target == function or purge.kind in ("all", "tag") for purge in self.owed)
+        return self.owed.concern(function)
 
     def apply(self, purge: Purge) -> None:
         """Forget in this process's memory."""
-        for function in list(self.functions):
+        for function in self.functions:
             function.apply(purge)
 
     def purge(self, purge: Purge) -> Procedure[None]:
@@ -140,10 +146,12 @@ class CacheProcess:
     def forget_threads(self) -> None:
         """In a forked child: no thread of the parent's is here, and whoever held a lock may be none of us."""
         flight.forget_locks()
+        self._functions_lock = threading.Lock()
+        self.budget.forget_lock()
         self.keeper.forget()
         was_listening = self.listener.is_started
         self._renew()
-        for function in list(self.functions):
+        for function in self.functions:
             function.forget_threads()
             if was_listening:
                 function.memory.clear()  # nobody would recall it here until a call begins to listen
@@ -159,16 +167,13 @@ class CacheProcess:
 
     def owe(self, purge: Purge) -> None:
         """Tell Redis of a purge once it can be told; until then the functions that it concerns go without it."""
-        if len(self.owed) >= _MOST_OWED:
-            self.owed.clear()
-            purge = Purge("all")
-        self.owed.append(purge)
+        self.owed.add(purge)
         self.courier.wake()
 
     def _renew(self) -> None:
         self._is_started = False
         self.sender = secrets.token_hex(8)
-        self.owed: deque[Purge] = deque()
+        self.owed = Backlog()
         self.refreshers = threading.BoundedSemaphore(_MOST_REFRESHES)
         self._lock = threading.Lock()
         self.listener = Listener(self.apply)

@@ -16,7 +16,7 @@ from opsbook.core.redis_link import RedisAway, RedisLink
 from opsbook.performance.limits.answer import Item, items_of
 from opsbook.performance.limits.claims import claims_of
 from opsbook.performance.limits.counts import Counts
-from opsbook.performance.limits.decision import Claim, Decision, Window, Windows, longest_wait
+from opsbook.performance.limits.decision import Claim, Decision, Window, Windows
 from opsbook.performance.limits.memory import MemoryLimiter
 from opsbook.performance.limits.policy import RateLimit
 from opsbook.performance.limits.shared import SharedLimiter
@@ -160,8 +160,10 @@ class RateLimits:
             own = items_of(claim.policy, claim.windows, decided.decision[len(items) :])
             if not own:  # on a cluster, after a refusal
                 break
-            is_refused = longest_wait([item.standing for item in own]) > 0
-            used = max([1 - item.standing.remaining / item.window.limit for item in own])
+            is_refused, used = False, 0.0
+            for _, (limit, _), (wait, remaining, _) in own:
+                is_refused |= wait > 0
+                used = max(used, 1 - remaining / limit)
             self.counts.note(claim.policy, claim.key, used, is_refused=is_refused)
             waits |= is_refused
             items += own
