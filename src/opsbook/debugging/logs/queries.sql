@@ -49,9 +49,23 @@ select now() as now
 -- name: newer
 -- Each writer's next lines after those that the reader has, at most so many of each; a writer without a wanted line
 -- among them has one row that says how far it was looked through. Lines that were received before the floor are not
--- looked at: neither are the partitions of days before it.
+-- looked at: neither are the partitions of days before it. Of a writer without a mark they are found to end by going
+-- back from its last line, for there may be millions.
 with writers as materialized (
-    select w.id, coalesce((%(marks)s::jsonb ->> w.id::text)::bigint, 0) as mark
+    select w.id,
+        coalesce(
+            (%(marks)s::jsonb ->> w.id::text)::bigint,
+            (
+                select l.number
+                from opsbook.log_lines l
+                where l.writer = w.id
+                    and l.received_on >= (%(floor)s::timestamptz at time zone 'utc')::date
+                    and l.received_at < %(floor)s::timestamptz
+                order by l.number desc
+                limit 1
+            ),
+            0
+        ) as mark
     from opsbook.log_writers w
     where w.seen_at >= %(floor)s::timestamptz - interval '30 seconds'
 ),
