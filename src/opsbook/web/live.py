@@ -23,7 +23,7 @@ from opsbook.web.frame import standing
 if TYPE_CHECKING:
     from opsbook.core.bus import Bus, SyncConnection
 
-TOPICS = ("flags", "audit", "access")
+TOPICS = ("flags", "audit", "access", "error_events")
 _STANDING_SECONDS = 0.5
 """How often the standing is looked at, which costs nothing, and whether the process stops."""
 _HEARTBEAT_SECONDS = 15.0

@@ -4,7 +4,7 @@ import { load, replace } from "./page.js";
 
 const GATHER_MILLISECONDS = 60;
 const RETRY_MILLISECONDS = 2000;
-const TOPICS = ["flags", "audit", "health", "access"];
+const TOPICS = ["flags", "audit", "health", "access", "error_events"];
 
 let stale = new Set();
 let timer = null;
