@@ -54,7 +54,8 @@ def test_a_follower_that_begins_looks_at_no_line_from_before(database: psycopg.C
     assert row is not None
     database.execute(
         "insert into log_lines (received_at, writer, number, logged_at, level, logger, message)"
-        " select now() - interval '2 minutes', %s, n, now(), 'info', 'busy', 'long_ago' from generate_series(1, 5000) n",
+        " select now() - interval '2 minutes', %s, n, now(), 'info', 'busy', 'long_ago'"
+        " from generate_series(1, 5000) n",
         row,
     )
     database.execute("analyze log_lines")

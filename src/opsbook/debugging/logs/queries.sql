@@ -15,8 +15,12 @@ returning id
 select id from opsbook.log_writers where id = %(writer)s and host = %(host)s and process_id = %(process_id)s
 
 -- name: be_seen
--- Note, at most every ten seconds, that this writer sends lines.
-update opsbook.log_writers set seen_at = now() where id = %(writer)s and seen_at < now() - interval '10 seconds'
+-- Note, at most every ten seconds, that this writer sends lines; one that was silent until it was forgotten is known
+-- again.
+insert into opsbook.log_writers as known (id, host, process_id, program, environment, release)
+overriding system value
+values (%(writer)s, %(host)s, %(process_id)s, %(program)s, %(environment)s, %(release)s)
+on conflict (id) do update set seen_at = now() where known.seen_at < now() - interval '10 seconds'
 
 -- name: copy
 -- The writer's next lines, in their order.
