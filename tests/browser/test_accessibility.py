@@ -11,8 +11,11 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import AXE, NewPage
+from tests.debugging.events import python_event
+from tests.debugging.sending import Sender, key_of
 
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 360, "height": 780}
+EVENT = "0123456789abcdef0123456789abcdef"
 PAGES = [
     *("/ops", "/ops/flags", "/ops/flags?state=killed", "/ops/flags/-/new", "/ops/flags/shown", "/ops/flags/shown/kill"),
     *("/ops/flags/shown?key=u1&context=plan%3Dpro", "/ops/flags/shown/rules/new", "/ops/flags/shown/rules/1"),
@@ -27,7 +30,18 @@ PAGES = [
     *("/ops/logs", "/ops/logs?text=nothing-has-this", "/ops/logs/level"),
     *("/ops/check-ins", "/ops/check-ins/new", "/ops/check-ins/1", "/ops/check-ins/1/delete"),
     *("/ops/users", "/ops/users/somebody"),
+    *("/ops/errors", "/ops/errors?text=nothing-has-this", "/ops/errors/1", f"/ops/errors/1/events/{EVENT}"),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _errors(api: httpx.Client, anonymous: httpx.Client, database: psycopg.Connection) -> None:
+    sender = Sender(anonymous, key_of(database))
+    sender.send(("event", python_event()), event_id=EVENT)
+    other = sender.event("Other", event_id="f" * 32)
+    number = api.get(f"/api/admin/errors/events/{other}").json()["issue_id"]
+    api.post("/api/admin/errors/1/merge", json={"issues": [number]}).raise_for_status()
+    api.post("/api/admin/errors/1/comments", json={"text": "Only with the old client."}).raise_for_status()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -44,16 +44,16 @@ def test_navigation_leads_to_the_chapters_that_have_a_page(owner: Person) -> Non
     page = owner.get("/ops/flags").text
     links = re.findall(r'<a href="(/ops[^"]*)" data-go="(\w)"( aria-current="page")?', page)
     assert [path for path, _, _ in links] == [
-        *("/ops", "/ops/database/pool", "/ops/flags", "/ops/logs", "/ops/performance", "/ops/access", "/ops/audit")
+        *("/ops", "/ops/database/pool", "/ops/flags", "/ops/errors", "/ops/performance", "/ops/access", "/ops/audit")
     ]
     assert [path for path, _, current in links if current] == ["/ops/flags"]
     assert len({key for _, key, _ in links}) == len(links)
 
 
-@pytest.mark.parametrize("path", ["/ops/logs", "/ops/check-ins", "/ops/check-ins/new", "/ops/users"])
+@pytest.mark.parametrize("path", ["/ops/errors", "/ops/logs", "/ops/check-ins", "/ops/check-ins/new", "/ops/users"])
 def test_each_page_of_a_chapter_lies_under_the_chapters_entry(owner: Person, path: str) -> None:
     current = re.findall(r'<a href="(/ops[^"]*)" data-go="\w" aria-current="page"', owner.get(path).text)
-    assert current == ["/ops/logs"]
+    assert current == ["/ops/errors"]
 
 
 def test_static_files_are_kept_for_a_year_under_an_address_of_their_content(owner: Person) -> None:

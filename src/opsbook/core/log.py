@@ -84,9 +84,18 @@ def event_of(record: logging.LogRecord) -> dict[str, Any]:
     given = record.msg if isinstance(record.msg, dict) else getattr(record, _GIVEN, None)
     if given is None:
         extra = {name: value for name, value in record.__dict__.items() if name not in _ATTRIBUTES}
-        given = _with_context(None, "", {"event": record.getMessage(), **extra, "exc_info": record.exc_info})
+        given = _with_context(None, "", {**extra, "event": _message(record), "exc_info": record.exc_info})
     event = structlog.processors.format_exc_info(None, "", dict(cast("EventDict", given)))
     return {name: value for name, value in event.items() if name not in _HEADING}
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:
+        # Its arguments do not fit, or one cannot be shown: that somebody wanted to say something is worth a line.
+        told = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
+        return f"{told} <{type(error).__name__}>"
 
 
 def _with_context(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -25,8 +25,8 @@ CHAPTER = Chapter(
     },
     api="opsbook.debugging.routes:router",
     pages="opsbook.debugging.pages:router",
-    page="logs",
-    further_pages=("check-ins", "users"),
+    page="errors",
+    further_pages=("logs", "check-ins", "users"),
     running="opsbook.debugging.service:running",
     jobs="opsbook.debugging.jobs:blueprint",
 )

@@ -13,6 +13,7 @@ from opsbook.core.runtime import Runtime
 from opsbook.core.settings import Settings
 from opsbook.debugging.checkins.health import check_ins_in_health
 from opsbook.debugging.checkins.intake import CheckInStore
+from opsbook.debugging.errors.announcing import Announcer
 from opsbook.debugging.errors.attachments import AttachmentStore
 from opsbook.debugging.errors.dictionaries import Dictionaries
 from opsbook.debugging.errors.feedback import FeedbackStore, UserReportStore
@@ -47,7 +48,8 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     register("check_in", CheckInStore())
     projects = Projects(runtime.bus)
     quotas = Quotas(projects)
-    writer = Writer(runtime.pool, stores(), quotas)
+    announcer = Announcer(runtime.pool)
+    writer = Writer(runtime.pool, stores(), quotas, announcer.note)
     source_maps = SourceMaps(runtime.pool, runtime.bus)
     receiver = Receiver(
         projects,
@@ -67,6 +69,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     runtime.bus.start()
     await projects.load(runtime.pool)
     writing, forwarding = asyncio.create_task(writer.run()), asyncio.create_task(forwarder.run())
+    announcing = asyncio.create_task(announcer.run())
     try:
         async with check_ins_in_health(runtime), trails_in(runtime):
             yield
@@ -75,6 +78,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
         dictionaries.forget()
         source_maps.forget()
         forwarding.cancel()
+        announcing.cancel()
         writer.close()
         # A database that hangs must not hang the stop: what waits for it was never acknowledged.
         await asyncio.wait({writing}, timeout=_STOP_SECONDS)

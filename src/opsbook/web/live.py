@@ -25,7 +25,7 @@ from opsbook.web.frame import standing
 if TYPE_CHECKING:
     from opsbook.core.bus import Bus, SyncConnection
 
-TOPICS = ("flags", "limits", "blocks", "cache", "audit", "access")
+TOPICS = ("flags", "limits", "blocks", "cache", "audit", "access", "error_events")
 _STANDING_SECONDS = 0.5
 """How often the standing is looked at, which costs nothing, and whether the process stops."""
 _RECONNECT_MILLISECONDS = 1000

@@ -102,6 +102,22 @@ def test_a_lost_connection_loses_no_line(ops_url: str, database: psycopg.Connect
         assert len({line["writer"] for line in lines}) == 1, "it is the same writer as before"
 
 
+def test_lines_wait_for_tables_that_are_not_there(ops_url: str, database: psycopg.Connection, tmp_path: Path) -> None:
+    name = fresh_logger_name()
+    connected = "select pid from pg_stat_activity where application_name = 'opsbook logs' and query <> ''"
+    with speaker(ops_url, tmp_path) as process:
+        process.tell("say", name, 1)
+        arrived(database, name)
+        connection = database.execute(connected).fetchall()
+        database.execute("alter table log_writers rename to log_writers_to_come")
+        try:
+            process.tell("say", name, 3)
+            until(lambda: not set(connection) & set(database.execute(connected).fetchall()), 10)
+        finally:
+            database.execute("alter table log_writers_to_come rename to log_writers")
+        arrived(database, name, 4)
+
+
 def test_while_the_database_takes_nothing_the_process_goes_on_and_what_finds_no_room_is_counted(
     ops_url: str, database: psycopg.Connection, tmp_path: Path
 ) -> None:

@@ -1,6 +1,9 @@
-"""What a search asks for is found by an index, not by looking through every line."""
+"""What a search or a follower asks for is found by an index, not by looking through every line."""
 
 from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -30,6 +33,7 @@ def many_lines(database: psycopg.Connection) -> psycopg.Connection:
         (LogFilter(trace="cfcd208495d565ef66e7dff9f98764da"), "Index Cond: (trace_id ="),
         (LogFilter(user="user-4711"), "Index Cond: (user_id ="),
         (LogFilter(text="order 4711"), "log_words_idx"),
+        (LogFilter(level="warning"), "logged_at_idx1"),
         (LogFilter(), "logged_at_idx"),
     ],
 )
@@ -40,3 +44,22 @@ def test_the_index_of_a_filter_is_used(many_lines: psycopg.Connection, wanted: L
     )
     plan = "\n".join(row[0] for row in explained.fetchall())
     assert condition in plan, plan
+
+
+def test_a_follower_that_begins_looks_at_no_line_from_before(database: psycopg.Connection) -> None:
+    row = database.execute(
+        "insert into log_writers (host, process_id, program, environment) values ('host', 1, 'test', 'test')"
+        " returning id"
+    ).fetchone()
+    assert row is not None
+    database.execute(
+        "insert into log_lines (received_at, writer, number, logged_at, level, logger, message)"
+        " select now() - interval '2 minutes', %s, n, now(), 'info', 'busy', 'long_ago'"
+        " from generate_series(1, 5000) n",
+        row,
+    )
+    database.execute("analyze log_lines")
+    given = {**LogFilter().parameters(), "marks": "{}", "floor": datetime.now(UTC), "limit": 500}
+    explained = database.execute("explain (analyze) " + QUERIES["newer"], given, prepare=False).fetchall()
+    removed = [int(found[1]) for (line,) in explained if (found := re.search(r"Removed by Filter: (\d+)", line))]
+    assert max(removed, default=0) < 100, "\n".join(line for (line,) in explained)

@@ -6,7 +6,7 @@ the tables' triggers record it, as they do for SQL typed by hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -14,11 +14,12 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import DictRow
 
-from opsbook.core.errors import NotFound
+from opsbook.core.errors import Conflict, NotFound
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
 
 _QUERIES: Final = load_queries("opsbook.debugging.errors")
+SHORT_TREND: Final = timedelta(hours=24)
 _TREND_STEP: Final = timedelta(hours=1)
 _TREND_PERIOD: Final = timedelta(days=14)
 
@@ -57,6 +58,25 @@ async def describe_issue(connection: Connection, issue: int) -> IssueDetail:
     return IssueDetail(row, groups, trend, values, comments)
 
 
+async def trends(connection: Connection, issues: Sequence[int]) -> Mapping[int, Sequence[DictRow]]:
+    """Events of each issue by the hour of the last day; hours without any are left out."""
+    parameters = {"issues": list(issues), "step": _TREND_STEP, "period": SHORT_TREND}
+    by_issue: dict[int, list[DictRow]] = {issue: [] for issue in issues}
+    for row in await (await connection.execute(_QUERIES["trends"], parameters)).fetchall():
+        by_issue[row["issue_id"]].append(row)
+    return by_issue
+
+
+async def unattended(connection: Connection, limit: int) -> Sequence[DictRow]:
+    """Issues that came back, then those first seen within a day, as far as nobody is assigned to them."""
+    return await (await connection.execute(_QUERIES["unattended"], {"limit": limit})).fetchall()
+
+
+async def last_decision(connection: Connection, issue: int) -> DictRow | None:
+    """The newest record of the issue in the audit."""
+    return await (await connection.execute(_QUERIES["last_decision"], {"id": issue})).fetchone()
+
+
 async def resolve(connection: Connection, issue: int, *, in_next_release: bool = False) -> DictRow:
     """Done with until it happens again, or does in a release that came after its last one. Raises `NotFound`."""
     return await _one(connection, "resolve", issue, in_next_release=in_next_release)
@@ -87,6 +107,27 @@ async def assign(connection: Connection, issue: int, assignee: str | None) -> Di
 async def comment(connection: Connection, issue: int, text: str) -> DictRow:
     """Note something, in the name of whoever acts. Raises `NotFound`."""
     return await _one(connection, "comment", issue, text=text)
+
+
+async def undo(connection: Connection, issue: int, record: int) -> DictRow:
+    """Make the issue what it was before its last decision, the one of this record in the audit.
+
+    Raises:
+        Conflict: Something else was decided since, or it happened again.
+        NotFound: There is no such issue, or the record is of no decision that can be undone.
+    """
+    await _one(connection, "lock_issue", issue)
+    last = await last_decision(connection, issue)
+    if last is not None and last["id"] > record:
+        raise Conflict(f"issue {issue} was changed again since; look at it as it is now, and decide anew")
+    return await _one(connection, "undo", issue, record=record)
+
+
+async def uncomment(connection: Connection, issue: int, comment: int) -> None:
+    """Take back a comment of whoever acts. Raises `NotFound`."""
+    parameters = {"id": issue, "comment": comment}
+    if await (await connection.execute(_QUERIES["uncomment"], parameters)).fetchone() is None:
+        raise NotFound(f"issue {issue} has no comment {comment} of yours")
 
 
 async def delete(connection: Connection, issue: int) -> None:

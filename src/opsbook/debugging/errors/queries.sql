@@ -216,10 +216,53 @@ limit %(limit)s
 -- name: issue_filter
 -- Which issues are asked for.
 (%(project)s::bigint is null or i.project_id = %(project)s)
-    and (case when %(status)s::text is null then i.status <> 'merged' else i.status = %(status)s end)
+    and {status_filter}
     and (%(level)s::text is null or i.level = %(level)s)
     and (%(assignee)s::text is null or i.assignee = %(assignee)s)
     and (%(text)s::text is null or i.title ilike %(text)s or i.culprit ilike %(text)s)
+
+-- name: status_filter
+-- Which status is asked for: regressed issues are those unresolved ones that were resolved before; null is any.
+case %(status)s::text
+    when 'regressed' then i.status = 'unresolved' and i.regressed_at is not null
+    else case when %(status)s::text is null then i.status <> 'merged' else i.status = %(status)s end
+end
+
+-- name: issue_counts
+-- Of the issues that match, how many are in each status; more than a thousand of one are not counted.
+select
+    (
+        select count(*) from (select from opsbook.error_issues i where i.status = 'unresolved' and {issue_filter} limit 1000) _
+    ) as unresolved,
+    (
+        select count(*) from (
+            select from opsbook.error_issues i
+            where i.status = 'unresolved' and i.regressed_at is not null and {issue_filter} limit 1000
+        ) _
+    ) as regressed,
+    (
+        select count(*) from (select from opsbook.error_issues i where i.status = 'ignored' and {issue_filter} limit 1000) _
+    ) as ignored,
+    (
+        select count(*) from (select from opsbook.error_issues i where i.status = 'resolved' and {issue_filter} limit 1000) _
+    ) as resolved
+
+-- name: issue_counts_of_events
+-- So of the issues that have events which match, by those among the newest 10,000.
+with found as (
+    select e.group_id
+    from opsbook.error_events e
+    where {event_filter}
+    order by e.occurred_at desc
+    limit 10000
+)
+select count(*) filter (where i.status = 'unresolved') as unresolved,
+    count(*) filter (where i.status = 'unresolved' and i.regressed_at is not null) as regressed,
+    count(*) filter (where i.status = 'ignored') as ignored,
+    count(*) filter (where i.status = 'resolved') as resolved
+from opsbook.error_issues i
+where i.id in (select g.issue_id from found join opsbook.error_groups g on g.id = found.group_id)
+    and (%(assignee)s::text is null or i.assignee = %(assignee)s)
 
 -- name: issues_of_events
 -- Issues that match and have events that do, by those among the newest 10,000; `matching` counts them.
@@ -239,8 +282,7 @@ matched as (
 select i.*, m.matching
 from matched m
 join opsbook.error_issues i on i.id = m.issue_id
-where i.status <> 'merged'
-    and (%(status)s::text is null or i.status = %(status)s)
+where {status_filter}
     and (%(assignee)s::text is null or i.assignee = %(assignee)s)
     and (%(before)s::timestamptz is null or (i.last_seen, i.id) < (%(before)s, %(before_id)s::bigint))
 order by i.last_seen desc, i.id desc
@@ -265,6 +307,35 @@ join opsbook.error_groups g on g.id = m.group_id
 where g.issue_id = %(id)s and m.minute >= now() - %(period)s::interval
 group by began_at
 order by began_at
+
+-- name: trends
+-- The same of several issues.
+select g.issue_id, date_bin(%(step)s::interval, m.minute, '2000-01-01T00:00:00Z') as began_at,
+    sum(m.events)::bigint as events
+from opsbook.error_group_minutes m
+join opsbook.error_groups g on g.id = m.group_id
+where g.issue_id = any (%(issues)s) and m.minute >= now() - %(period)s::interval
+group by g.issue_id, began_at
+
+-- name: unattended
+-- Issues that nobody looks after yet: those that came back, then those of the last day, the newest first.
+(
+    select i.* from opsbook.error_issues i
+    where i.status = 'unresolved' and i.regressed_at is not null and i.assignee is null
+    order by i.regressed_at desc limit %(limit)s
+)
+union all
+(
+    select i.* from opsbook.error_issues i
+    where i.status = 'unresolved' and i.regressed_at is null and i.assignee is null
+        and i.first_seen > now() - interval '1 day'
+    order by i.first_seen desc limit %(limit)s
+)
+limit %(limit)s
+
+-- name: announce_events
+-- Tell who shows errors that events came; any number tells it, if it is another than the last.
+select pg_notify('opsbook', 'error_events:' || (extract(epoch from clock_timestamp()) * 1000000)::bigint)
 
 -- name: top_values
 -- Which values an issue's newest thousand events have most often.
@@ -317,6 +388,35 @@ update opsbook.error_issues set assignee = %(assignee)s where id = %(id)s and st
 insert into opsbook.error_issue_comments (issue_id, actor, text)
 select id, (opsbook.acting()).actor, %(text)s from opsbook.error_issues where id = %(id)s and status <> 'merged'
 returning id, created_at, actor, text
+
+-- name: last_decision
+-- The newest record of an issue, which can be undone as long as it is that.
+select id, created_at, action, actor, before, after, reason
+from opsbook.security_audit
+where target_kind = 'error_issue' and target = %(id)s::text
+order by id desc limit 1
+
+-- name: lock_issue
+-- Hold one issue until something is decided about it.
+select id from opsbook.error_issues where id = %(id)s for update
+
+-- name: undo
+-- What an issue was before a decision, as its record in the audit has it.
+update opsbook.error_issues i
+set status = b.status, assignee = b.assignee, regressed_at = b.regressed_at,
+    resolved_in_next_release = b.resolved_in_next_release, ignored_until = b.ignored_until,
+    ignored_until_events = b.ignored_until_events, ignored_until_people = b.ignored_until_people
+from opsbook.security_audit a
+cross join lateral jsonb_populate_record(null::opsbook.error_issues, a.before) b
+where i.id = %(id)s and i.status <> 'merged' and a.id = %(record)s and a.action = 'error_issue.change'
+    and a.target_kind = 'error_issue' and a.target = i.id::text and b.status <> 'merged'
+returning i.*
+
+-- name: uncomment
+-- Take back what somebody wrote themselves.
+delete from opsbook.error_issue_comments
+where issue_id = %(id)s and id = %(comment)s and actor = (opsbook.acting()).actor
+returning id
 
 -- name: merge
 -- Make several one.

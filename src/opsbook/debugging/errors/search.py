@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, LiteralString, TypeAlias
 from uuid import UUID
 
 from psycopg.rows import DictRow
@@ -16,7 +16,8 @@ from opsbook.core.errors import Invalid
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
 
-Status: TypeAlias = Literal["unresolved", "resolved", "ignored", "merged"]
+Status: TypeAlias = Literal["unresolved", "regressed", "resolved", "ignored", "merged"]
+"""Regressed are those unresolved issues that came back."""
 MOST_ROWS: Final = 1_000
 PLACE_PATTERN: Final = "^([0-9]{1,16})_([0-9a-f-]{1,36})$"
 """Microseconds since 1970, and the number of an issue or the id of an event."""
@@ -24,9 +25,20 @@ PLACE_PATTERN: Final = "^([0-9]{1,16})_([0-9a-f-]{1,36})$"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _QUERIES: Final = load_queries("opsbook.debugging.errors")
-_EVENTS: Final = _QUERIES["events"].replace("{event_filter}", _QUERIES["event_filter"])
-_ISSUES: Final = _QUERIES["issues"].replace("{issue_filter}", _QUERIES["issue_filter"])
-_ISSUES_OF_EVENTS: Final = _QUERIES["issues_of_events"].replace("{event_filter}", _QUERIES["event_filter"])
+
+
+def _complete(query: LiteralString) -> LiteralString:
+    """A statement with the conditions put in that it names."""
+    for name in ("issue_filter", "event_filter", "status_filter"):
+        query = query.replace("{" + name + "}", _QUERIES[name])
+    return query
+
+
+_EVENTS: Final = _complete(_QUERIES["events"])
+_ISSUES: Final = _complete(_QUERIES["issues"])
+_ISSUES_OF_EVENTS: Final = _complete(_QUERIES["issues_of_events"])
+_COUNTS: Final = _complete(_QUERIES["issue_counts"])
+_COUNTS_OF_EVENTS: Final = _complete(_QUERIES["issue_counts_of_events"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +145,18 @@ async def find_issues(
     }
     query = _ISSUES_OF_EVENTS if wanted.asks_of_events else _ISSUES
     return await _page(connection, query, parameters, ("last_seen", "id"))
+
+
+async def count_issues(connection: Connection, wanted: IssueFilter) -> Mapping[str, int]:
+    """How many that match are unresolved, regressed, ignored and resolved, whichever status is wanted.
+
+    Beyond a thousand of a status they are not counted.
+    """
+    parameters = {**wanted.events.parameters(), "status": None, "assignee": wanted.assignee}
+    query = _COUNTS_OF_EVENTS if wanted.asks_of_events else _COUNTS
+    row = await (await connection.execute(query, parameters, prepare=False)).fetchone()
+    assert row is not None
+    return row
 
 
 async def _groups_of(connection: Connection, issue: int) -> dict[str, Any]:

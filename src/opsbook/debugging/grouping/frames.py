@@ -62,7 +62,7 @@ class FrameKey(msgspec.Struct, frozen=True):
 
 def calls(frames: Sequence[Frame], platform: str) -> list[FrameKey]:
     """The calls of our own code, or all of them where none is ours, outermost first."""
-    counted = [frame for frame in frames if _is_ours(frame)] or list(frames)
+    counted = [frame for frame in frames if is_ours(frame)] or list(frames)
     keys: list[FrameKey] = []
     for frame in counted:
         key = _key(frame, platform)
@@ -77,10 +77,11 @@ def calls(frames: Sequence[Frame], platform: str) -> list[FrameKey]:
 
 def innermost(frames: Sequence[Frame]) -> Frame | None:
     """The call of our own code nearest to the error, or the nearest of all."""
-    return next((frame for frame in reversed(frames) if _is_ours(frame)), frames[-1] if frames else None)
+    return next((frame for frame in reversed(frames) if is_ours(frame)), frames[-1] if frames else None)
 
 
-def _is_ours(frame: Frame) -> bool:
+def is_ours(frame: Frame) -> bool:
+    """Whether a call is of the application's own code: as the SDK says, else by where its file lies."""
     path = frame.abs_path or frame.filename or ""
     if frame.in_app is None:
         return not _is_framework(path)

@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -67,8 +67,16 @@ class Submission:
 class Writer:
     """A process's only writer of what SDKs send."""
 
-    def __init__(self, pool: Pool, stores: Mapping[str, ItemStore], quotas: Quotas) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        stores: Mapping[str, ItemStore],
+        quotas: Quotas,
+        committed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`committed` is called after each transaction that wrote something sent."""
         self._pool = pool
+        self._committed = committed
         self._stores = stores
         self._quotas = quotas
         self._waiting: list[Submission] = []
@@ -170,6 +178,8 @@ class Writer:
             _refuse(batch, NotWritten(f"what was sent could not be kept: {type(error).__name__}"))
         else:
             self._pause = 0.0
+            if batch:
+                self._committed()
             for submission in batch:
                 if not submission.committed.done():
                     submission.committed.set_result(None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import msgspec
 import orjson
@@ -27,8 +27,10 @@ _LEVELS: Final[tuple[tuple[int, Level], ...]] = (
     (logging.WARNING, "warning"),
     (logging.INFO, "info"),
 )
+_MOST_INTEGER: Final = 2**63
+_MOST_DEPTH: Final = 50
 _COLUMNS: Final = ("request_id", "trace_id", "user_id")
-_TRACE_DIGITS: Final = 32
+_TRACE: Final = re.compile(r"[0-9a-fA-F]{32}")
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -51,22 +53,24 @@ class Line(msgspec.Struct, frozen=True):
         return 500 + len(self.fields) + len(self.message) + len(self.exception or "")
 
 
-def line_of(record: logging.LogRecord) -> Line:
-    """The line of a record; whatever it refers to may change or go afterwards."""
+def line_of(record: logging.LogRecord, scrubber: Scrubber) -> Line:
+    """The line of a record; whatever it refers to may change or go afterwards.
+
+    Secrets are still in it, but for those that could not be told any more from what is left of a long event.
+    """
     event = event_of(record)
     event.pop("release", None)  # stands with the writer
-    message = str(event.pop("event", ""))
+    message = _text(event.pop("event", ""))
     exception = event.pop("exception", None)
     ids = {name: _short(event.pop(name, None)) for name in _COLUMNS}
-    if not _is_trace(ids["trace_id"]):
-        ids["trace_id"] = None
+    ids["trace_id"] = _trace(ids["trace_id"])
     return Line(
         record.created,
         _level_of(record.levelno),
         _clean(record.name)[:_LONGEST_NAME] or "root",
         _clean(message[:MOST_MESSAGE]),
-        _fields(event),
-        None if exception is None else _clean(str(exception)[-MOST_EXCEPTION:]),
+        _fields(event, scrubber),
+        None if exception is None else _clean(_text(exception)[-MOST_EXCEPTION:]),
         **ids,
     )
 
@@ -79,7 +83,7 @@ def scrubbed(line: Line, scrubber: Scrubber) -> Line:
     exception = None if line.exception is None else scrubber.scrub_text(line.exception)
     if clean is fields and message == line.message and exception == line.exception:
         return line
-    return msgspec.structs.replace(line, fields=_fields(clean), message=message, exception=exception)
+    return msgspec.structs.replace(line, fields=_fields(clean, scrubber), message=message, exception=exception)
 
 
 def _level_of(number: int) -> Level:
@@ -90,9 +94,11 @@ def _level_of(number: int) -> Level:
     return "debug"
 
 
-def _fields(event: Mapping[str, Any]) -> bytes:
+def _fields(event: Mapping[str, Any], scrubber: Scrubber) -> bytes:
     encoded = _encoded(event)
     if len(encoded) > MOST_FIELDS:
+        # In the text of what is cut off, a secret could not be told by the name that it has.
+        encoded = orjson.dumps(scrubber.scrub(orjson.loads(encoded)))
         encoded = orjson.dumps({"cut_off": encoded[: MOST_FIELDS // 2].decode("utf-8", "ignore")})
     return encoded.replace(b"\\u0000", b"\\ufffd")  # which Postgres' jsonb cannot hold
 
@@ -102,14 +108,29 @@ def _encoded(event: Mapping[str, Any]) -> bytes:
         return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
     except (TypeError, RecursionError):
         # Lone surrogates, numbers beyond 64 bits, circles, a repr that fails.
-        return orjson.dumps({str(name): _clean(_shown(value)) for name, value in event.items()})
+        return orjson.dumps(_plain(event, frozenset()))
 
 
-def _shown(value: object) -> str:
+def _plain(value: object, within: Collection[int]) -> Any:
+    """The value as far as JSON can hold it, its names kept for the scrubber; `within` are the ids of what it is in."""
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _MOST_INTEGER):
+        return value
+    if not isinstance(value, Mapping | list | tuple):
+        return _clean(_text(value))
+    if id(value) in within or len(within) >= _MOST_DEPTH:
+        return f"<{type(value).__name__}>"
+    inside = {*within, id(value)}
+    if isinstance(value, Mapping):
+        entries = cast("Mapping[object, object]", value).items()
+        return {_clean(_text(name)): _plain(each, inside) for name, each in entries}
+    return [_plain(each, inside) for each in cast("list[object] | tuple[object, ...]", value)]
+
+
+def _text(value: object) -> str:
     try:
-        return value if isinstance(value, str) else json.dumps(value, default=repr)
+        return value if isinstance(value, str) else str(value)
     except Exception:
-        # A repr may raise anything, and the line is worth more than this field.
+        # It may raise anything, and the line is worth more than this value.
         return f"<{type(value).__name__}>"
 
 
@@ -121,9 +142,10 @@ def _clean(text: str) -> str:
 
 
 def _short(value: object) -> str | None:
-    return _clean(str(value))[:_LONGEST_NAME] if value not in (None, "") else None
+    return _clean(_text(value))[:_LONGEST_NAME] if value not in (None, "") else None
 
 
-def _is_trace(text: str | None) -> bool:
+def _trace(text: str | None) -> str | None:
+    """Its 32 digits, which Postgres takes as they are; with dashes, it takes those of a UUID alone."""
     digits = (text or "").replace("-", "")
-    return len(digits) == _TRACE_DIGITS and all(digit in "0123456789abcdefABCDEF" for digit in digits)
+    return digits if _TRACE.fullmatch(digits) else None

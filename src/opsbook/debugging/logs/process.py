@@ -22,7 +22,7 @@ class ProcessLogs:
         scrubber = Scrubber()
         describe_process(settings.release, scrubber.scrub)
         sender = Sender(settings.require_url("ops"), settings.environment, settings.release, scrubber)
-        self._shipper = LogShipper(sender)
+        self._shipper = LogShipper(sender, scrubber)
         self._levels = LogLevels(bus)
 
     @contextmanager

@@ -15,8 +15,12 @@ returning id
 select id from opsbook.log_writers where id = %(writer)s and host = %(host)s and process_id = %(process_id)s
 
 -- name: be_seen
--- Note, at most every ten seconds, that this writer sends lines.
-update opsbook.log_writers set seen_at = now() where id = %(writer)s and seen_at < now() - interval '10 seconds'
+-- Note, at most every ten seconds, that this writer sends lines; one that was silent until it was forgotten is known
+-- again.
+insert into opsbook.log_writers as known (id, host, process_id, program, environment, release)
+overriding system value
+values (%(writer)s, %(host)s, %(process_id)s, %(program)s, %(environment)s, %(release)s)
+on conflict (id) do update set seen_at = now() where known.seen_at < now() - interval '10 seconds'
 
 -- name: copy
 -- The writer's next lines, in their order.
@@ -49,9 +53,23 @@ select now() as now
 -- name: newer
 -- Each writer's next lines after those that the reader has, at most so many of each; a writer without a wanted line
 -- among them has one row that says how far it was looked through. Lines that were received before the floor are not
--- looked at: neither are the partitions of days before it.
+-- looked at: neither are the partitions of days before it. Of a writer without a mark they are found to end by going
+-- back from its last line, for there may be millions.
 with writers as materialized (
-    select w.id, coalesce((%(marks)s::jsonb ->> w.id::text)::bigint, 0) as mark
+    select w.id,
+        coalesce(
+            (%(marks)s::jsonb ->> w.id::text)::bigint,
+            (
+                select l.number
+                from opsbook.log_lines l
+                where l.writer = w.id
+                    and l.received_on >= (%(floor)s::timestamptz at time zone 'utc')::date
+                    and l.received_at < %(floor)s::timestamptz
+                order by l.number desc
+                limit 1
+            ),
+            0
+        ) as mark
     from opsbook.log_writers w
     where w.seen_at >= %(floor)s::timestamptz - interval '30 seconds'
 ),

@@ -26,6 +26,9 @@ _QUERIES = load_queries("opsbook.debugging.logs")
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 3.0
 
+_AWAY: Final = (psycopg.OperationalError, psycopg.ProgrammingError, psycopg.errors.ReadOnlySqlTransaction)
+"""No fault of the lines: no answer, no tables yet or not ours to write, a standby that is not promoted yet."""
+
 _Connection: TypeAlias = psycopg.Connection[TupleRow]
 
 log = get_logger(__name__)
@@ -62,13 +65,13 @@ class Sender:
     def send(self, lines: Sequence[Line]) -> int:
         """Write the lines, waiting for the database where it is away; gives how many were given up.
 
-        Given up is what the database refuses, and, once in a hurry, what it does not take at once.
+        Given up is each line that the database refuses, and, once in a hurry, what it does not take at once.
         """
         pause = 0.0
         while True:
             try:
                 self._write(lines)
-            except psycopg.OperationalError as error:
+            except _AWAY as error:
                 self.close()
                 if self._hurry.is_set():
                     return len(lines)
@@ -78,10 +81,12 @@ class Sender:
                 # Jitter, so that fifty processes do not all return to a restarted server at once.
                 self._hurry.wait(random.uniform(pause / 2, pause))  # noqa: S311
             except Exception:
-                # The same lines would be refused for ever, and the ones behind them would never come.
-                log.exception("log_lines_refused", lines=len(lines))
                 self.close()
-                return len(lines)
+                if half := len(lines) // 2:
+                    return self.send(lines[:half]) + self.send(lines[half:])
+                # It would be refused for ever, and the ones behind it would never come.
+                log.exception("log_line_refused", source=lines[0].logger)
+                return 1
             else:
                 return 0
 
@@ -97,7 +102,7 @@ class Sender:
         position = self._position
         try:
             with connection.transaction():
-                connection.execute(_QUERIES["be_seen"], {"writer": position.writer})
+                connection.execute(_QUERIES["be_seen"], {"writer": position.writer, **self._about()})
                 with connection.cursor() as cursor, cursor.copy(_QUERIES["copy"]) as copy:
                     for row in _rows(position, self._scrubbed(lines)):
                         copy.write_row(row)
@@ -118,16 +123,23 @@ class Sender:
 
     def _introduce(self, connection: _Connection) -> None:
         """Be a writer that the database knows: the same one as before, unless it was restored to before that."""
-        who: dict[str, Any] = {"host": socket.gethostname(), "process_id": os.getpid()}
-        if (
-            self._position
-            and connection.execute(_QUERIES["known"], {**who, "writer": self._position.writer}).fetchone()
-        ):
-            return
-        about = {"program": _program(), "environment": self._environment, "release": self._release}
-        row = connection.execute(_QUERIES["introduce"], {**who, **about}).fetchone()
+        about = self._about()
+        if self._position:
+            known = connection.execute(_QUERIES["known"], {**about, "writer": self._position.writer})
+            if known.fetchone():
+                return
+        row = connection.execute(_QUERIES["introduce"], about).fetchone()
         assert row is not None
         self._position = _Position(row[0])
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "host": socket.gethostname(),
+            "process_id": os.getpid(),
+            "program": _program(),
+            "environment": self._environment,
+            "release": self._release,
+        }
 
 
 def _rows(position: _Position, lines: Iterable[Line]) -> Iterable[Sequence[object]]:

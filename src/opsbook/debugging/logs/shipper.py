@@ -17,6 +17,7 @@ from typing import Final
 
 from opsbook.debugging.logs.line import Line, line_of
 from opsbook.debugging.logs.sender import Sender
+from opsbook.debugging.scrubbing import Scrubber
 
 MOST_LINES: Final = 20_000
 MOST_BYTES: Final = 16 * 2**20
@@ -29,9 +30,10 @@ _MOST_AT_ONCE: Final = 2_000
 class LogShipper(logging.Handler):
     """A handler for the root logger. The thread starts with the first line, in a forked child anew."""
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Sender, scrubber: Scrubber) -> None:
         super().__init__()
         self._sender = sender
+        self._scrubber = scrubber
         self._prepare()
         _alive.add(self)
 
@@ -40,7 +42,7 @@ class LogShipper(logging.Handler):
         if record.thread == self._ident:
             return
         try:
-            self._take(line_of(record))
+            self._take(line_of(record, self._scrubber))
         except Exception:
             # As every handler of the standard library does: logging fails nobody.
             self.handleError(record)
@@ -101,7 +103,7 @@ class LogShipper(logging.Handler):
         self._news.clear()
         self.acquire()
         taken, self._lines = self._lines[:_MOST_AT_ONCE], self._lines[_MOST_AT_ONCE:]
-        self._bytes = sum(line.size for line in self._lines)
+        self._bytes -= sum(line.size for line in taken)
         dropped, self._dropped = self._dropped, 0
         if self._lines or self._stopping.is_set():
             self._news.set()

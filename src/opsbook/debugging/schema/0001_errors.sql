@@ -91,6 +91,9 @@ comment on column error_issues.ignored_until_events is 'Ignored until `events` i
 comment on column error_issues.flood_events is 'Events within flood_hour, by which a flood is thinned out.';
 create index error_issues_project on error_issues (project_id, status);
 create index error_issues_text on error_issues using gin (to_tsvector('simple', title || ' ' || culprit));
+create index error_issues_new on error_issues (first_seen desc) where status = 'unresolved';
+create index error_issues_regressed on error_issues (regressed_at desc)
+    where status = 'unresolved' and regressed_at is not null;
 create index error_issues_merged on error_issues (merged_into) where merged_into is not null;
 
 create table error_groups (
@@ -132,6 +135,8 @@ create table error_issue_comments (
     constraint "a comment has 1 to 10,000 characters" check (length(text) between 1 and 10000)
 );
 create index error_issue_comments_issue on error_issue_comments (issue_id, id);
+create trigger audited after insert or update or delete on error_issue_comments
+    for each row execute function audit_change('error_issue_comment', 'issue_id', '{}', '{}');
 
 create table error_dictionaries (
     id bigint primary key,

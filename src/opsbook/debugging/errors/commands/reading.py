@@ -54,7 +54,7 @@ EXPORTED: Final = (
 
 @app.command("list")
 def list_issues(
-    status: Annotated[str, typer.Option(help="unresolved, resolved, ignored, or all.")] = "unresolved",
+    status: Annotated[str, typer.Option(help="unresolved, regressed, resolved, ignored, or all.")] = "unresolved",
     project: ProjectOption = None,
     endpoint: EndpointOption = None,
     user: UserOption = None,
@@ -257,7 +257,9 @@ def _status(name: str) -> Status | None:
     if name == "all":
         return None
     if name not in _STATUSES:
-        raise Invalid(f"there is no status {name!r}; there are unresolved, resolved, ignored, merged and all")
+        raise Invalid(
+            f"there is no status {name!r}; there are unresolved, regressed, resolved, ignored, merged and all"
+        )
     return _STATUSES[name]
 
 
