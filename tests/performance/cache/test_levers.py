@@ -107,6 +107,7 @@ def test_the_command_line_tells_redis_even_where_nobody_follows(
         {"key": "[1]"},
         {"function": "f", "key": "{}"},
         {"function": "f", "key": "[" * 9000},
+        {"function": "f", "key": "[" * 600 + "]" * 600},
     ],
 )
 def test_a_purge_says_what_it_means(api: httpx.Client, given: dict[str, object]) -> None:
