@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from opsbook.core.bus import Bus
+from opsbook.core.http.client_address import TrustedProxies
 from opsbook.core.postgres.cluster import EmbeddedPostgres
 from opsbook.core.postgres.connect import make_pool
 from opsbook.core.postgres.home import ClusterName
@@ -113,6 +114,7 @@ async def served(monitor: HealthMonitor | None = None, /, **settings: str) -> As
     configured = load_settings(None, **named)
     ops = configured.url_of("ops") or "postgresql://nobody@127.0.0.1:1/none"
     runtime = Runtime(configured, (), make_pool(ops, "tests"), Bus(ops), b"key")
+    runtime.put(TrustedProxies.parse(""))
     if monitor is not None:
         runtime.put(monitor)
     app = FastAPI()

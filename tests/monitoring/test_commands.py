@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from opsbook.core.bus import Bus
 from opsbook.core.errors import NotConfigured, Unavailable
+from opsbook.core.http.client_address import TrustedProxies
 from opsbook.core.postgres.connect import make_pool
 from opsbook.core.runtime import Runtime
 from opsbook.core.settings import load_settings
@@ -102,6 +103,7 @@ def serving(databases: Databases) -> Iterator[str]:
     settings = load_settings(None, **databases.settings, home=Path("/nonexistent"), admin_token=ADMIN_TOKEN)
     ops = databases.urls["ops"]
     runtime = Runtime(settings, (), make_pool(ops, "tests"), Bus(ops), b"key")
+    runtime.put(TrustedProxies.parse(""))
     app = FastAPI(lifespan=lambda _: running(runtime))
     app.include_router(router)
     app.state.opsbook = runtime

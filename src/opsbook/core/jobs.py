@@ -7,6 +7,7 @@ procrastinate `Blueprint`; any number of workers may run, and each period is run
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 
 from procrastinate import App, Blueprint, JobContext, PsycopgConnector
 from psycopg import AsyncConnection
@@ -33,10 +34,11 @@ def job_app(ops_url: str, chapters: Iterable[Chapter]) -> App:
         max_size=6,
     )
     app = App(connector=connector)
-    app.add_tasks_from(housekeeping, namespace="core")
+    # Copies: procrastinate renames the tasks that it is given, and each further app would add its prefix to the last.
+    app.add_tasks_from(deepcopy(housekeeping), namespace="core")
     for chapter in chapters:
         if blueprint := chapter.blueprint():
-            app.add_tasks_from(blueprint, namespace=chapter.name)
+            app.add_tasks_from(deepcopy(blueprint), namespace=chapter.name)
     return app
 
 

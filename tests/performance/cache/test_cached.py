@@ -204,6 +204,7 @@ def test_what_cannot_be_told_apart_is_not_cached() -> None:
     for each in (thing, thing, endless, endless):
         seen(each)
     assert len(calls) == 4
+    seen.invalidate(thing)
 
 
 def test_an_error_is_not_kept() -> None:

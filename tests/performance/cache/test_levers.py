@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -14,8 +16,10 @@ import opsbook
 from opsbook.core.bus import Bus
 from opsbook.core.redis_link import RedisLink
 from opsbook.core.settings import load_settings
+from opsbook.performance.cache import courier, reporting
 from opsbook.performance.cache.follower import Follower
 from opsbook.performance.cache.process import process
+from opsbook.performance.cache.purges import Purge
 from tests.command_line import opsbook as typed
 from tests.performance.cache.conftest import NOWHERE
 from tests.performance.cache.helpers import until
@@ -107,6 +111,7 @@ def test_the_command_line_tells_redis_even_where_nobody_follows(
         {"key": "[1]"},
         {"function": "f", "key": "{}"},
         {"function": "f", "key": "[" * 9000},
+        {"function": "f", "key": "[" * 600 + "]" * 600},
     ],
 )
 def test_a_purge_says_what_it_means(api: httpx.Client, given: dict[str, object]) -> None:
@@ -134,3 +139,25 @@ def test_a_process_without_redis_tells_the_others_by_the_ops_database(
         ).fetchall()
 
     until(lambda: purges() == [("key", "shop.profile", 16)])
+
+
+def test_two_who_report_at_once_tell_nothing_twice(ops_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    process.configure(load_settings(ops_database_url=ops_url, home=NOWHERE, environment="reporter"))
+    told: list[Sequence[Purge]] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def report(_: str, __: str, ___: object, purges: Sequence[Purge]) -> None:
+        told.append(purges)
+        begun.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr(reporting, "report", report)
+    monkeypatch.setattr(courier, "_PATIENCE_SECONDS", 10.0)
+    process.courier.tell(Purge("tag", "twice"))
+    assert begun.wait(10)
+    with ThreadPoolExecutor(1) as threads:
+        other = threads.submit(process.courier.report)
+        time.sleep(0.05)  # time enough to tell it, if nothing kept it from that
+        go_on.set()
+        other.result(10)
+    assert sum(purges == (Purge("tag", "twice"),) for purges in told) == 1

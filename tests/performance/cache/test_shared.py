@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -18,6 +19,8 @@ from opsbook.core.redis_link import RedisLink
 from opsbook.core.settings import Settings
 from opsbook.performance.cache import calls, function
 from opsbook.performance.cache.process import process
+from opsbook.performance.cache.purges import Purge
+from opsbook.performance.cache.steps import carry_out
 from tests.performance.cache.helpers import arrives, forget_memory, until
 from tests.redis_server import RedisServer, running_redis
 
@@ -374,3 +377,31 @@ def test_a_purge_that_redis_did_not_hear_of_is_told_later() -> None:
         until(lambda: not process.owed)
         forget_memory()
         assert read() == "new"
+
+
+class Babbling(RedisLink):
+    """Answers in Redis's words, but to no question that was asked."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__("redis://127.0.0.1:1")
+        self.answer = answer
+
+    def call(self, operation: Callable[..., object]) -> Any:
+        return self.answer
+
+    def fetch(self, keys: Sequence[str]) -> Any:
+        return [self.answer for _ in keys]
+
+
+@pytest.mark.parametrize("answer", [5, b"OK", None, [1, None], [1, []], [1, [5, 5]], {5}])
+def test_nonsense_troubles_nobody(answer: object) -> None:
+    process.configure(Settings.model_construct(redis_url=None), Babbling(answer))
+
+    @opsbook.cached(tags="user:{value}")
+    def read(value: int) -> int:
+        return value
+
+    assert [read(1), read(2)] == [1, 2]
+    read.invalidate(1)
+    carry_out(process.purge(Purge("tag", "user:1")), lambda: None)
+    assert [read(1), read(2)] == [1, 2]

@@ -43,7 +43,8 @@ def plain_wrapper(target: CachedFunction) -> Any:
         return _call(target, args, kwargs)
 
     def invalidate(*args: Any, **kwargs: Any) -> None:
-        carry_out(process.purge(_purge_of(target, args, kwargs)), lambda: None)
+        if (wanted := _purge_of(target, args, kwargs)) is not None:
+            carry_out(process.purge(wanted), lambda: None)
 
     def purge() -> None:
         carry_out(process.purge(Purge("function", target.name)), lambda: None)
@@ -71,7 +72,8 @@ def coroutine_wrapper(target: CachedFunction) -> Any:
         return await _call_async(target, args, kwargs)
 
     async def invalidate(*args: Any, **kwargs: Any) -> None:
-        await carry_out_async(process.purge(_purge_of(target, args, kwargs)), _nothing)
+        if (wanted := _purge_of(target, args, kwargs)) is not None:
+            await carry_out_async(process.purge(wanted), _nothing)
 
     async def purge() -> None:
         await carry_out_async(process.purge(Purge("function", target.name)), _nothing)
@@ -271,8 +273,12 @@ def _known(target: CachedFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
     return None
 
 
-def _purge_of(target: CachedFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Purge:
-    return Purge("key", target.name, target.call_of(args, kwargs).digest)
+def _purge_of(target: CachedFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Purge | None:
+    """What is to be forgotten of a call; None where it can't have been kept."""
+    try:
+        return Purge("key", target.name, target.call_of(args, kwargs).digest)
+    except NoKey:
+        return None
 
 
 def _not_refreshed(target: CachedFunction, call: Call, error: Exception) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _EVERY_SECONDS = 10.0
 _RETRY_SECONDS = 0.25
+_PATIENCE_SECONDS = 2.0
 
 
 log = get_logger(__name__)
@@ -75,8 +76,7 @@ class Courier:
         try:
             url = self._process.settings.url_of("ops")
             if url is not None:
-                with self._reporting:  # also the server asks for it, when it ends
-                    self._hand_over(url)
+                self._hand_over(url)
             self._is_failing = False
         except (psycopg.Error, OpsbookError, OSError) as error:
             # The service must not suffer for want of a count; it is tried again.
@@ -85,9 +85,15 @@ class Courier:
             self._is_failing = True
 
     def _hand_over(self, url: str) -> None:
-        purges = self._waiting.purges
-        reporting.report(url, f"{socket.gethostname()}:{os.getpid()}", self._process.functions, purges)
-        self._waiting.told(purges)
+        # One at a time, for also a server that ends asks for it, and that must not wait for a frozen database.
+        if not self._reporting.acquire(timeout=_PATIENCE_SECONDS):
+            return
+        try:
+            purges = self._waiting.purges
+            reporting.report(url, f"{socket.gethostname()}:{os.getpid()}", self._process.functions, purges)
+            self._waiting.told(purges)
+        finally:
+            self._reporting.release()
 
     def _run(self) -> None:
         # At different moments, so that fifty workers do not all come at once.

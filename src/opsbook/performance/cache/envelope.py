@@ -53,9 +53,9 @@ def pack(
     )
 
 
-def unpack(data: bytes | None, fingerprint: int, generations: Sequence[bytes | None]) -> Envelope | None:
+def unpack(data: object, fingerprint: int, generations: Sequence[bytes | None]) -> Envelope | None:
     """The entry in these bytes; None where there is none, it was purged, or it is not one of ours."""
-    if data is None:
+    if not isinstance(data, bytes):
         return None
     try:
         envelope = _decoder.decode(data)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from opsbook.core.jitter import jitter
-from opsbook.core.redis_link import RedisLink
+from opsbook.core.redis_link import RedisAway, RedisLink
 from opsbook.performance.cache.envelope import Envelope, Lifetime, pack, unpack
 from opsbook.performance.cache.leases import LEASE_MILLISECONDS, LeaseKeeper
 from opsbook.performance.cache.names import Names
@@ -96,10 +96,11 @@ class SharedLevel:
         give_up_at = time.monotonic() + patience_seconds
         pause = _FIRST_LOOK_SECONDS
         while True:
-            taken, (data, *generations) = yield Ask(
+            reply = yield Ask(
                 self.link,
                 lambda client: client.eval(_LEASE, 1 + len(keys), lease_key, *keys, token, LEASE_MILLISECONDS),
             )
+            taken, data, generations = _told(reply, 1 + len(tags))
             found = self._opened(unpack(data, self._codec.fingerprint, generations))
             is_good = found is not None and found.lifetime.fresh > fresher_than
             if taken and not is_good:
@@ -142,7 +143,7 @@ class SharedLevel:
             return generations
         yield Ask(self.link, lambda client: client.sadd(self._names.functions, self._function))
         yield Ask(self.link, lambda client: _make(client, missing, self._generation_milliseconds))
-        return (yield Ask(self.link, lambda client: client.mget(keys)))
+        return list((yield Fetch(self.link, keys)))
 
     def _opened(self, envelope: Envelope | None) -> Found | None:
         if envelope is None:
@@ -158,6 +159,15 @@ class SharedLevel:
             return None
         fresh = min(envelope.fresh_until / 1000 - now, self._lifetime)
         return Found(value, Lifetime(fresh, usable, envelope.computing_seconds), len(envelope.payload))
+
+
+def _told(reply: Any, count: int) -> tuple[bool, bytes | None, list[bytes | None]]:
+    """Whether the lease was taken, the entry, and so many generations."""
+    match reply:
+        case [taken, [data, *generations]] if len(generations) == count:
+            return taken == 1, data, generations
+        case _:
+            raise RedisAway("this is no answer to the question for a lease")
 
 
 def _make(client: Any, keys: Sequence[str], milliseconds: int) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, cast
 
-from opsbook.core.redis_link import RedisLink
+from opsbook.core.redis_link import RedisAway, RedisLink
 from opsbook.performance.cache.names import Names
 from opsbook.performance.cache.purges import Purge, Told, encode
 from opsbook.performance.cache.steps import Ask, Procedure
@@ -42,11 +42,17 @@ def _generations(link: RedisLink, names: Names, purge: Purge) -> Procedure[list[
     """The keys that a purge changes."""
     if purge.kind == "function":
         return names.generations(purge.target, ())
-    members: set[bytes] = yield Ask(link, lambda client: client.smembers(names.functions))
-    functions = sorted(member.decode("utf-8", "replace") for member in members)
+    members = yield Ask(link, lambda client: client.smembers(names.functions))
+    functions = sorted(member.decode("utf-8", "replace") for member in _set_of_bytes(members))
     if purge.kind == "tag":
         return [names.tag(function, purge.target) for function in functions]
     return [names.generations(function, ())[0] for function in functions]
+
+
+def _set_of_bytes(answer: object) -> set[bytes]:
+    if isinstance(answer, set) and all(isinstance(member, bytes) for member in cast("set[object]", answer)):
+        return cast("set[bytes]", answer)
+    raise RedisAway("this is no answer to the question for the cached functions")
 
 
 def _change(client: Any, keys: list[str]) -> Any:

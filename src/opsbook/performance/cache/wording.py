@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 from opsbook.core.errors import Invalid
-from opsbook.performance.cache.keys import digest
+from opsbook.performance.cache.keys import NoKey, digest
 from opsbook.performance.cache.purges import Purge
 
 _LONGEST = 1000
@@ -32,7 +33,7 @@ def purge_from(*, everything: bool, function: str | None, tag: str | None, key: 
         return Purge("all")
     if tag is not None:
         return Purge("tag", tag)
-    return Purge("function", target) if key is None else Purge("key", target, digest(_arguments(key))[0])
+    return Purge("function", target) if key is None else Purge("key", target, _digest(key))
 
 
 def in_words(purge: Purge) -> str:
@@ -48,11 +49,11 @@ def in_words(purge: Purge) -> str:
             return f"one cached result of {purge.target}"
 
 
-def _arguments(key: str) -> tuple[object, ...]:
+def _digest(key: str) -> bytes:
     try:
         arguments = json.loads(key)
-    except (ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, list):
-        raise Invalid("""a key is the call's arguments, with defaults, as a JSON array: '["42", true]'""")
-    return tuple(arguments)
+        if isinstance(arguments, list):
+            return digest(cast("list[object]", arguments))[0]
+    except (ValueError, RecursionError, NoKey):
+        pass  # as for what is no array
+    raise Invalid("""a key is the call's arguments, with defaults, as a JSON array: '["42", true]'""")
