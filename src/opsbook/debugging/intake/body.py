@@ -54,16 +54,23 @@ class Room:
             Busy: The process has no room for it.
         """
         encoding = request.headers.get("content-encoding")
-        reader = BodyReader(encoding, MOST_BODY_BYTES)
+        BodyReader(encoding, MOST_BODY_BYTES)  # refuses what it does not read, before it arrives
         hold = _Hold(self)
         try:
             parts = await _gathered(request, hold)
-            is_small = hold.size_bytes <= (INLINE_PACKED_BYTES if encoding else INLINE_BYTES)
-            body = await self.work(lambda: _unpacked(reader, parts), is_small=is_small)
+            body = await self._unpacked(encoding, parts, hold.size_bytes)
             hold.take(len(body) - hold.size_bytes)
             yield body
         finally:
             hold.take(-hold.size_bytes)
+
+    async def _unpacked(self, encoding: str | None, parts: Sequence[bytes], size_bytes: int) -> bytes:
+        if size_bytes <= (INLINE_PACKED_BYTES if encoding else INLINE_BYTES):
+            try:
+                return _unpacked(BodyReader(encoding, INLINE_BYTES), parts)
+            except TooLarge:  # a few bytes may hide megabytes
+                pass
+        return await self.work(lambda: _unpacked(BodyReader(encoding, MOST_BODY_BYTES), parts), is_small=False)
 
     async def work(self, function: Callable[[], T], *, is_small: bool) -> T:
         """The result of `function`: worked out here where it is a small thing, else in a thread."""
