@@ -128,7 +128,7 @@ from unnest(
     %(projects)s::bigint[], %(events)s::uuid[], %(received)s::timestamptz[], %(names)s::text[], %(emails)s::text[],
     %(messages)s::text[], %(urls)s::text[]
 ) as f (project_id, event_id, received_at, name, email, message, url)
-order by f.project_id, f.event_id
+order by f.project_id, f.event_id, f.message
 on conflict do nothing
 
 -- name: event_filter
@@ -560,6 +560,7 @@ select opsbook.make_daily_partitions('error_events', %(days)s), opsbook.make_dai
 select opsbook.drop_old_days('error_events', %(days)s), opsbook.drop_old_days('error_attachments', %(days)s)
 
 -- name: tidy
--- Forget trend lines and counts of long ago.
-with minutes as (delete from opsbook.error_group_minutes where minute < now() - %(kept)s::interval)
+-- Forget trend lines and counts of long ago, and what people wrote about events that are gone.
+with minutes as (delete from opsbook.error_group_minutes where minute < now() - %(kept)s::interval),
+feedback as (delete from opsbook.error_feedback where received_at < now() - make_interval(days => %(days)s))
 delete from opsbook.error_item_counts where minute < now() - %(kept)s::interval
