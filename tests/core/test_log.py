@@ -87,6 +87,24 @@ def test_secrets_stand_neither_on_a_terminal_nor_in_a_file(on_a_terminal: bool) 
     assert "hunter2" not in shown
 
 
+OWN = """
+import logging
+from opsbook.core.log import describe_process, get_logger
+from opsbook.debugging.scrubbing import Scrubber
+
+logging.basicConfig(level="INFO", format="%(name)s: %(message)s given %(opsbook_event)s")
+describe_process("shop@7", Scrubber().scrub)
+get_logger("opsbook.link").info("connected", password="hunter2", to="redis://:hunter2@cache")
+"""
+
+
+def test_our_lines_hold_no_secret_either_where_a_service_formats_its_own_logs() -> None:
+    done = subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stderr.startswith("opsbook.link: event='connected' release='shop@7'")
+    assert "cache" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
 HOSTILE = """
 import logging
 from opsbook.core.log import get_logger, set_up_logging

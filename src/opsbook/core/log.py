@@ -114,11 +114,10 @@ def _handed_over(logger: WrappedLogger, method: str, event: EventDict) -> Any:
     ours = any(isinstance(handler.formatter, ProcessorFormatter) for handler in logging.getLogger().handlers)
     if ours:
         return ProcessorFormatter.wrap_for_formatter(logger, method, event)
-    whole = dict(event)
-    exc_info = event.pop("exc_info", None)
-    for field in ("timestamp", "level", "logger"):
-        event.pop(field, None)
-    return (_AS_TEXT(logger, method, event),), {"exc_info": exc_info, "extra": {_GIVEN: whole}}
+    # Others' formatters scrub nothing, neither the text nor what is given beside it.
+    whole = _scrubbed(logger, method, event)
+    said = {name: value for name, value in whole.items() if name not in _HEADING}
+    return (_AS_TEXT(logger, method, said),), {"exc_info": whole.get("exc_info"), "extra": {_GIVEN: whole}}
 
 
 def _scrubbed(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
