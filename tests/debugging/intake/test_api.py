@@ -7,12 +7,13 @@ import json
 import random
 import string
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
 import pytest
 
+from opsbook.debugging.errors.attachments import MOST_FILES
 from opsbook.debugging.errors.compression import read_payload
 from tests.debugging.sending import Sender, envelope, key_of, new_event
 
@@ -180,3 +181,13 @@ def test_feedback_of_any_text_is_kept(sender: Sender, database: Database) -> Non
         assert sender.send(("user_report", report)).status_code == 200
     kept = database.execute("select message from error_feedback where event_id = %s", [report["event_id"]])
     assert kept.fetchall() == [(report["comments"],)]
+
+
+def test_files_stay_only_with_an_event_that_does(sender: Sender, database: Database) -> None:
+    kept, unknown = sender.event(), uuid4().hex
+    for of in (kept, unknown):
+        for _ in range(2):
+            files = [("attachment", b"file")] * (MOST_FILES - 1)
+            assert sender.send(*files, event_id=of).status_code == 200
+    found = "select event_id, count(*)::int from error_attachments where event_id = any (%s::uuid[]) group by event_id"
+    assert database.execute(found, [[kept, unknown]]).fetchall() == [(UUID(kept), MOST_FILES)]

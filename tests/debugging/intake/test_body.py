@@ -53,6 +53,16 @@ async def test_what_unpacks_to_much_is_unpacked_beside_the_event_loop() -> None:
             assert turns, "the loop went on meanwhile"
 
 
+async def test_strangers_leave_room_for_those_whose_key_is_known() -> None:
+    body = bytes(MOST_BODY_BYTES)
+    async with room() as held, held.body_of(request_of(body), is_known=False):
+        with pytest.raises(Busy):
+            async with held.body_of(request_of(body), is_known=False):
+                pass
+        async with held.body_of(request_of(body)) as welcome:
+            assert len(welcome) == MOST_BODY_BYTES
+
+
 async def test_a_full_room_refuses_until_somebody_leaves() -> None:
     body = bytes(MOST_BODY_BYTES)
     async with room() as held:

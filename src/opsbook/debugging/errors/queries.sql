@@ -110,7 +110,7 @@ copy opsbook.error_events (
 ) from stdin
 
 -- name: add_attachments
--- Files of events.
+-- Files of events that are kept, and of each only so many: of a flood most events are not, and neither are their files.
 insert into opsbook.error_attachments (
     received_on, project_id, event_id, filename, content_type, attachment_type, bytes, content
 )
@@ -118,7 +118,17 @@ select (now() at time zone 'utc')::date, a.project_id, a.event_id, a.filename, a
 from unnest(
     %(projects)s::bigint[], %(events)s::uuid[], %(filenames)s::text[], %(content_types)s::text[], %(types)s::text[],
     %(sizes)s::int[], %(contents)s::bytea[]
-) as a (project_id, event_id, filename, content_type, attachment_type, bytes, content)
+) with ordinality as a (project_id, event_id, filename, content_type, attachment_type, bytes, content, number)
+where exists (
+        select from opsbook.error_events e
+        where e.received_on >= (now() at time zone 'utc')::date - 1
+            and e.event_id = a.event_id and e.project_id = a.project_id
+    )
+    and %(most)s > (select count(*) from opsbook.error_attachments held where held.event_id = a.event_id) + (
+        select count(*) from unnest(%(events)s::uuid[]) with ordinality as earlier (event_id, number)
+        where earlier.event_id = a.event_id and earlier.number < a.number
+    )
+returning project_id
 
 -- name: add_feedback
 -- What people wrote; sent twice it is kept once.

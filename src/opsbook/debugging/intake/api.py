@@ -68,7 +68,7 @@ class Intake:
         project = None
         if "x-sentry-auth" in request.headers or "sentry_key" in request.url.query:
             project = _authenticated(request, receiver, project_id, None)  # before a stranger's body is read
-        async with receiver.room.body_of(request) as body:
+        async with receiver.room.body_of(request, is_known=project is not None) as body:
             envelope = await receiver.room.work(lambda: read(body), is_small=len(body) <= INLINE_BYTES)
             if project is None or envelope.dsn is not None:
                 project = _authenticated(request, receiver, project_id, envelope.dsn)
