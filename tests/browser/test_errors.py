@@ -10,7 +10,6 @@ from playwright.sync_api import expect
 from tests.browser.conftest import NewPage
 from tests.debugging.sending import Sender, key_of
 
-
 LIVE_MILLISECONDS = 15_000
 """Shorter than the time after which a page asks by itself."""
 
