@@ -34,9 +34,13 @@ async def app(scope, receive, send):
 """
 
 
+OTHER_SENTRY = "http://0123456789abcdef@127.0.0.1:9/7"
+
+
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     with open_folder() as made:
+        (made / ".env").write_text(f"SENTRY_DSN={OTHER_SENTRY}\n")
         yield made
 
 
@@ -67,6 +71,11 @@ def test_files_of_the_home(running: Up) -> None:
     assert (facts["pid"], facts["url"]) == (running.process.pid, running.url)
     for name in ("admin-token", "secret-key", "sentry-dsn", "ops.url", "service.url", "passwords", "up.json"):
         assert stat.S_IMODE((running.home / name).stat().st_mode) == 0o600, name
+
+
+def test_a_dsn_in_the_env_file_is_not_replaced_by_our_own(running: Up) -> None:
+    assert running.child("uvicorn").environ()["SENTRY_DSN"] == OTHER_SENTRY
+    assert (running.home / "sentry-dsn").read_text() != OTHER_SENTRY + "\n"
 
 
 def test_admin_token_opens_the_api(running: Up) -> None:

@@ -13,14 +13,14 @@ from opsbook.core.settings import Settings
 
 
 def run_tasks(settings: Settings, *names: str) -> None:
-    """Defer the tasks of those names, and work until none is left."""
+    """Defer the tasks of those names, with their module's where several have one, and work until none is left."""
     asyncio.run(_run(settings, names))
 
 
 async def _run(settings: Settings, names: tuple[str, ...]) -> None:
     app = job_app(settings.require_url("ops"), CHAPTERS)
     async with app.open_async():
-        chosen = [task for name, task in app.tasks.items() if name.rpartition(".")[2] in names]
+        chosen = [task for name, task in app.tasks.items() if f".{name}".endswith(tuple(f".{each}" for each in names))]
         assert len(chosen) == len(names)
         for task in chosen:
             # It may be queued already: of a worker that stopped just after its minute had come.

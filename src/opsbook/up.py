@@ -168,7 +168,8 @@ def _sentry_dsn(place: Place, ops_url: str) -> dict[str, str]:
         place.home.remove("sentry-dsn")
         return {}
     place.home.write("sentry-dsn", dsn + "\n")
-    return {"SENTRY_DSN": dsn}
+    given = place.settings.sentry_dsn  # one in `.env`
+    return {"SENTRY_DSN": given.get_secret_value() if given else dsn}
 
 
 def _web(place: Place, environment: Mapping[str, str]) -> Child:

@@ -10,6 +10,9 @@ from playwright.sync_api import expect
 from tests.browser.conftest import NewPage
 from tests.debugging.sending import Sender, key_of
 
+LIVE_MILLISECONDS = 15_000
+"""Shorter than the time after which a page asks by itself."""
+
 
 @pytest.fixture(scope="module")
 def sender(anonymous: httpx.Client, database: psycopg.Connection) -> Sender:
@@ -21,10 +24,10 @@ def test_an_error_shows_on_the_open_list_by_itself(new_page: NewPage, sender: Se
     expect(page.get_by_text("No error matches")).to_be_visible()
     sender.event("CameLive")
     row = page.get_by_role("row").filter(has_text="CameLive: 'EUR'")
-    expect(row).to_have_count(1)
+    expect(row).to_have_count(1, timeout=LIVE_MILLISECONDS)
     expect(row.get_by_role("cell").nth(3)).to_have_text("1")
     sender.event("CameLive")
-    expect(row.get_by_role("cell").nth(3)).to_have_text("2")
+    expect(row.get_by_role("cell").nth(3)).to_have_text("2", timeout=LIVE_MILLISECONDS)
     row.get_by_role("link").first.click()
     expect(page.get_by_role("heading", name="CameLive: 'EUR'")).to_be_visible()
     expect(page.get_by_text("return rates[currency]")).to_be_visible()
@@ -35,7 +38,7 @@ def test_a_flood_is_shown_to_its_end(new_page: NewPage, sender: Sender) -> None:
     for _ in range(30):
         sender.event("CameInNumbers")
     row = page.get_by_role("row").filter(has_text="CameInNumbers: 'EUR'")
-    expect(row.get_by_role("cell").nth(3)).to_have_text("30")
+    expect(row.get_by_role("cell").nth(3)).to_have_text("30", timeout=LIVE_MILLISECONDS)
 
 
 def test_an_issue_is_resolved_and_the_decision_undone(new_page: NewPage, sender: Sender) -> None:

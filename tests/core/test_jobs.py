@@ -16,7 +16,7 @@ from tests.upping import until
 from tests.working import run_tasks
 
 STOPS_WITHIN_SECONDS = 6
-HOUSEKEEPING = ("seal_audit", "make_partitions", "tidy")
+HOUSEKEEPING = tuple(f"core.jobs.{task}" for task in ("seal_audit", "make_partitions", "tidy"))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_housekeeping_seals_the_audit_and_makes_its_months(
     # A minute that turns meanwhile may leave more to do, of which none was asked for here.
     done = dict(
         database.execute("""
-        select distinct on (task_name) substring(task_name from '[^:.]+$'), status::text
+        select distinct on (task_name) substring(task_name from 'core.jobs.*$'), status::text
         from procrastinate_jobs where status <> 'todo' order by task_name, status = 'succeeded'
     """).fetchall()
     )

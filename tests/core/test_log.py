@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -55,6 +56,7 @@ def test_the_lines_of_the_server_are_like_all_others() -> None:
 
 
 SECRET = """
+import logging
 from opsbook.core.log import describe_process, get_logger, set_up_logging
 from opsbook.debugging.scrubbing import Scrubber
 
@@ -64,6 +66,8 @@ try:
     raise ConnectionError("postgresql://shop:hunter2@db/shop refused")
 except ConnectionError:
     get_logger("service").exception("could_not_connect", password="hunter2")
+logging.getLogger("service").error("%d tries", "password=hunter2")
+get_logger("service").error("still_written", password="hunter2", odd=type("Rude", (), {"__repr__": lambda _: 1 / 0})())
 """
 
 
@@ -78,4 +82,53 @@ def test_secrets_stand_neither_on_a_terminal_nor_in_a_file(on_a_terminal: bool) 
         os.close(standard_error)
     assert "could_not_connect" in shown
     assert "refused" in shown
+    assert "TypeError" in shown
+    assert "still_written" in shown
     assert "hunter2" not in shown
+
+
+OWN = """
+import logging
+from opsbook.core.log import describe_process, get_logger
+from opsbook.debugging.scrubbing import Scrubber
+
+logging.basicConfig(level="INFO", format="%(name)s: %(message)s given %(opsbook_event)s")
+describe_process("shop@7", Scrubber().scrub)
+get_logger("opsbook.link").info("connected", password="hunter2", to="redis://:hunter2@cache")
+"""
+
+
+def test_our_lines_hold_no_secret_either_where_a_service_formats_its_own_logs() -> None:
+    done = subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stderr.startswith("opsbook.link: event='connected' release='shop@7'")
+    assert "cache" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+HOSTILE = """
+import logging
+from opsbook.core.log import get_logger, set_up_logging
+
+hostile = "a\\x1b]0;title\\x07b\\nforged\\x9b2J"
+set_up_logging("INFO")
+get_logger("service").info(hostile, path=hostile, given=[hostile], **{hostile: 1})
+logging.getLogger("shop").info("asked for %s", hostile)
+try:
+    raise ValueError(hostile)
+except ValueError:
+    get_logger("service").exception("failed", exception=hostile)
+"""
+
+
+def test_what_a_stranger_wrote_acts_on_no_terminal() -> None:
+    terminal, standard_error = pty.openpty()
+    try:
+        subprocess.run([sys.executable, "-c", HOSTILE], stderr=standard_error, check=True, timeout=30)
+        shown = os.read(terminal, 65536).decode()
+    finally:
+        os.close(terminal)
+        os.close(standard_error)
+    colours = re.compile(r"\x1b\[[0-9;]*m")
+    plain = colours.sub("", shown).replace("\r\n", "\n").replace("\n", " ")
+    assert plain.count("\\x1b]0;title\\x07b") >= 5
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", plain)

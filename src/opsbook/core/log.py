@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO, TypeAlias, cast
 
@@ -18,6 +19,7 @@ from structlog.stdlib import BoundLogger, ProcessorFormatter
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from opsbook.core.log_context import CURRENT
+from opsbook.core.terminal import harmless, harmless_lines
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 """The names that LOG_LEVEL takes, the least severe first."""
@@ -56,11 +58,11 @@ def get_logger(name: str) -> BoundLogger:
 def set_up_logging(level: str) -> None:
     """Send every log of this process, from `level` up, to standard error."""
     renderers: list[Processor] = (
-        [_scrubbed, structlog.dev.ConsoleRenderer(exception_formatter=_scrubbed_traceback)]
+        [_scrubbed, _harmless, structlog.dev.ConsoleRenderer(exception_formatter=_harmless_traceback)]
         if sys.stderr.isatty()
         else [structlog.processors.format_exc_info, _scrubbed, structlog.processors.JSONRenderer()]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=_SHARED, processors=[ProcessorFormatter.remove_processors_meta, *renderers]
@@ -112,11 +114,10 @@ def _handed_over(logger: WrappedLogger, method: str, event: EventDict) -> Any:
     ours = any(isinstance(handler.formatter, ProcessorFormatter) for handler in logging.getLogger().handlers)
     if ours:
         return ProcessorFormatter.wrap_for_formatter(logger, method, event)
-    whole = dict(event)
-    exc_info = event.pop("exc_info", None)
-    for field in ("timestamp", "level", "logger"):
-        event.pop(field, None)
-    return (_AS_TEXT(logger, method, event),), {"exc_info": exc_info, "extra": {_GIVEN: whole}}
+    # Others' formatters scrub nothing, neither the text nor what is given beside it.
+    whole = _scrubbed(logger, method, event)
+    said = {name: value for name, value in whole.items() if name not in _HEADING}
+    return (_AS_TEXT(logger, method, said),), {"exc_info": whole.get("exc_info"), "extra": {_GIVEN: whole}}
 
 
 def _scrubbed(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -124,15 +125,56 @@ def _scrubbed(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         return event
     # An exception is scrubbed as text, once it is one.
     kept = {"exc_info": event.pop("exc_info")} if "exc_info" in event else {}
-    return {**_Process.scrub(event), **kept}
+    try:
+        return {**_Process.scrub(event), **kept}
+    except Exception:
+        # A value whose repr fails costs only itself.
+        return {**{name: _scrubbed_alone(name, value, _Process.scrub) for name, value in event.items()}, **kept}
 
 
-def _scrubbed_traceback(
+def _scrubbed_alone(name: str, value: object, scrub: Scrub) -> object:
+    try:
+        return scrub({name: value})[name]
+    except Exception:
+        # As above.
+        return f"<{type(value).__name__}>"
+
+
+def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """With nothing in it that acts on a terminal; a traceback keeps its lines."""
+    for name, value in tuple(event.items()):
+        if name in {"exception", "stack"}:
+            event[name] = harmless_lines(str(value))
+        elif name != "exc_info":
+            event[harmless(name)] = _harmless_value(event.pop(name))
+    return event
+
+
+def _harmless_value(value: object) -> object:
+    if isinstance(value, str):
+        return harmless(value.rstrip("\n"))
+    shown = repr(value)
+    clean = harmless(shown)
+    return value if clean == shown else clean
+
+
+def _harmless_traceback(
     stream: TextIO, exc_info: tuple[type[BaseException], BaseException, TracebackType | None]
 ) -> None:
     # Plain: richer tracebacks print local variables, and with them passwords.
     text = structlog.processors.format_exc_info(None, "", {"exc_info": exc_info})["exception"]
-    stream.write(text if _Process.scrub is None else _Process.scrub(text))
+    stream.write("\n" + harmless_lines(text if _Process.scrub is None else _Process.scrub(text)))
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Of a record that cannot be written it tells where it came from, and not its arguments, which nobody scrubbed."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
+        """Called by the standard library while the error is handled."""
+        error = sys.exc_info()[0]
+        with suppress(OSError, ValueError):
+            why = error.__name__ if error else "unknown error"
+            self.stream.write(f"log record of {record.name}, {record.pathname}:{record.lineno}, not written: {why}\n")
 
 
 _SHARED: list[Processor] = [

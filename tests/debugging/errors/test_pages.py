@@ -145,7 +145,7 @@ def test_an_event_shows_its_stack_request_person_and_what_led_to_it(
         "shop/orders.py:41",
         "return rates[currency]",
         "'EUR'",
-        "1 calls of libraries",
+        "1 call of libraries",
         "select 17",
         "CPython",
     ):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
+import string
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
 import pytest
 
+from opsbook.debugging.errors.attachments import MOST_FILES
 from opsbook.debugging.errors.compression import read_payload
 from tests.debugging.sending import Sender, envelope, key_of, new_event
 
@@ -160,3 +164,30 @@ def test_a_used_up_quota_tells_senders_to_hold_back(anonymous: httpx.Client, dat
     mixed = sender.send(("event", new_event()), ("session", {}))
     assert mixed.status_code == 200
     assert "X-Sentry-Rate-Limits" in mixed.headers
+
+
+def test_what_a_report_makes_up_stops_nobody_else(sender: Sender, database: Database) -> None:
+    report = {"discarded_events": [{"category": "er\0ror", "reason": "\0", "quantity": 3}]}
+    assert sender.send(("client_report", report)).status_code == 200
+    sender.event()
+    reports = "select items::int from error_item_counts where (category, reason) = ('default', 'other')"
+    assert database.execute(reports).fetchall() == [(3,)]
+
+
+def test_feedback_of_any_text_is_kept(sender: Sender, database: Database) -> None:
+    """More than an index holds of one row."""
+    report = {"event_id": uuid4().hex, "comments": "".join(random.choices(string.ascii_letters, k=4_000))}
+    for _ in range(2):
+        assert sender.send(("user_report", report)).status_code == 200
+    kept = database.execute("select message from error_feedback where event_id = %s", [report["event_id"]])
+    assert kept.fetchall() == [(report["comments"],)]
+
+
+def test_files_stay_only_with_an_event_that_does(sender: Sender, database: Database) -> None:
+    kept, unknown = sender.event(), uuid4().hex
+    for of in (kept, unknown):
+        for _ in range(2):
+            files = [("attachment", b"file")] * (MOST_FILES - 1)
+            assert sender.send(*files, event_id=of).status_code == 200
+    found = "select event_id, count(*)::int from error_attachments where event_id = any (%s::uuid[]) group by event_id"
+    assert database.execute(found, [[kept, unknown]]).fetchall() == [(UUID(kept), MOST_FILES)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -41,6 +42,25 @@ async def test_a_body_is_gathered_and_unpacked() -> None:
     async with room() as held, held.body_of(request_of(packed[:7], packed[7:], content_encoding="gzip")) as body:
         assert body == b"hello" * 1000
         assert held.held_bytes == 5000
+
+
+async def test_what_unpacks_to_much_is_unpacked_beside_the_event_loop() -> None:
+    async with room() as held:
+        turns: list[int] = []
+        asyncio.get_running_loop().call_soon(turns.append, 1)
+        async with held.body_of(request_of(gzip.compress(bytes(8 * 1024 * 1024)), content_encoding="gzip")) as body:
+            assert len(body) == 8 * 1024 * 1024
+            assert turns, "the loop went on meanwhile"
+
+
+async def test_strangers_leave_room_for_those_whose_key_is_known() -> None:
+    body = bytes(MOST_BODY_BYTES)
+    async with room() as held, held.body_of(request_of(body), is_known=False):
+        with pytest.raises(Busy):
+            async with held.body_of(request_of(body), is_known=False):
+                pass
+        async with held.body_of(request_of(body)) as welcome:
+            assert len(welcome) == MOST_BODY_BYTES
 
 
 async def test_a_full_room_refuses_until_somebody_leaves() -> None:

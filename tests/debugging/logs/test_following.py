@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import signal
@@ -126,6 +127,12 @@ def test_the_stream_gives_what_the_filter_wants(
     assert json.loads(data.removeprefix("data: "))["message"] == "bank_gone"
 
 
+@pytest.mark.parametrize("seen", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-01", "yesterday"])
+def test_a_stream_begins_wherever_its_reader_says_to_have_been(api: httpx.Client, seen: str) -> None:
+    with api.stream("GET", STREAM, headers={"Last-Event-ID": seen}) as answer:
+        assert answer.status_code == 200
+
+
 def test_a_stream_that_comes_back_goes_on_where_it_was(
     api: httpx.Client, logger: logging.Logger, database: psycopg.Connection
 ) -> None:
@@ -162,6 +169,22 @@ def test_who_never_reads_is_let_go_and_frees_the_place(
     finally:
         for reader in silent:
             reader.close()
+
+
+def test_however_many_come_at_once_no_more_follow_than_may(server: str, api: httpx.Client) -> None:
+    async def answers() -> list[int]:
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        async with httpx.AsyncClient(base_url=server, headers=headers, timeout=20) as client:
+            asked = [client.build_request("GET", STREAM) for _ in range(2 * MOST_FOLLOWERS)]
+            answered = await asyncio.gather(*(client.send(request, stream=True) for request in asked))
+            for answer in answered:
+                await answer.aclose()
+            return [answer.status_code for answer in answered]
+
+    found = asyncio.run(answers())
+    assert found.count(200) <= MOST_FOLLOWERS
+    assert set(found) == {200, 429}
+    until(lambda: stream_status(api) == 200, 30)
 
 
 def quiet_reader(host: str, port: int, logger: str) -> socket.socket:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+import httpx
 import psycopg
 import pytest
 
 from opsbook.debugging.logs.filter import LogFilter
-from opsbook.debugging.logs.store import QUERIES
+from opsbook.debugging.logs.store import MOST_LINES, QUERIES
 
 LINES = """
 insert into log_lines (writer, number, logged_at, level, logger, message, fields, request_id, trace_id, user_id)
@@ -63,3 +64,17 @@ def test_a_follower_that_begins_looks_at_no_line_from_before(database: psycopg.C
     explained = database.execute("explain (analyze) " + QUERIES["newer"], given, prepare=False).fetchall()
     removed = [int(found[1]) for (line,) in explained if (found := re.search(r"Removed by Filter: (\d+)", line))]
     assert max(removed, default=0) < 100, "\n".join(line for (line,) in explained)
+
+
+def test_the_largest_page_has_a_next_one(database: psycopg.Connection, api: httpx.Client) -> None:
+    database.execute(
+        "insert into log_lines (writer, number, logged_at, level, logger, message)"
+        " select 99, n, now() - n * interval '1 ms', 'info', 'paged', 'x' from generate_series(1, %s) n",
+        [MOST_LINES + 1],
+    )
+    wanted = {"logger": "paged", "limit": MOST_LINES}
+    first = api.get("/api/admin/logs", params=wanted).json()
+    assert len(first["lines"]) == MOST_LINES
+    second = api.get("/api/admin/logs", params={**wanted, "before": first["next"]}).json()
+    assert [line["id"] for line in second["lines"]] == [f"99-{MOST_LINES + 1}"]
+    assert second["next"] is None

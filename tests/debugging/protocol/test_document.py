@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import orjson
@@ -56,6 +57,14 @@ def test_an_ordinary_document_is_kept_as_it_is() -> None:
 )
 def test_what_json_may_hold_and_postgres_may_not(raw: bytes, kept: object) -> None:
     assert value_of(raw) == {"a": kept}
+
+
+@pytest.mark.parametrize("end", ["", "\\"])
+def test_a_string_that_never_ends_is_refused_as_fast_as_it_is_read(end: str) -> None:
+    began = time.process_time()
+    with pytest.raises(Malformed):
+        read_document(('{"a":"' + '\\"' * 1_000_000 + end).encode())
+    assert time.process_time() - began < 5, "a try for each of its quotes takes hours"
 
 
 def test_keys_are_made_safe_too() -> None:

@@ -109,6 +109,12 @@ def test_encodings_may_be_nested_once() -> None:
         read("gzip, br", nested)
 
 
+def test_what_lies_between_two_codings_is_bounded_though_nothing_comes_out_of_it() -> None:
+    empty_blocks = b"\x00\x00\x00\xff\xff" * MEBIBYTE  # RFC 1951, 3.2.4: stored, of length 0
+    with pytest.raises(TooLarge):
+        read("deflate, br", brotli.compress(empty_blocks, quality=1))
+
+
 def test_a_window_that_takes_too_much_memory_is_refused() -> None:
     parameters = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
     stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()

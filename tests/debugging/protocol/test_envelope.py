@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from datetime import UTC, datetime
 
 import orjson
@@ -127,3 +128,9 @@ pieces = st.sampled_from(
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with contextlib.suppress(Malformed, TooLarge):
         parse_envelope(body)
+
+
+def test_any_number_of_newlines_is_passed_over_at_once() -> None:
+    began = time.process_time()
+    assert parsed(b"{}" + b"\n" * 20_000_000 + b'{"type":"session"}\n{}') == [("session", b"{}")]
+    assert time.process_time() - began < 1

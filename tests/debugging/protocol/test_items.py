@@ -48,6 +48,7 @@ def test_a_container_counts_for_what_it_holds(kind: str) -> None:
     assert read_container(container) == [{"body": "a"}, {"body": "b"}]
     assert quantity(item(kind, LOGS, count=2)) == 1
     assert quantity(item("event", count=9)) == 1
+    assert quantity(item(kind, LOGS, count=2**63, content_type=CONTAINERS[kind])) == len(LOGS)
 
 
 def test_an_item_without_container_is_one() -> None:
@@ -70,6 +71,8 @@ def test_what_an_sdk_dropped_is_read() -> None:
             {"reason": "queue_overflow", "category": "error", "quantity": 23},
             {"reason": "x", "category": "error", "quantity": -1},
             {"category": 5},
+            {"reason": "made\0up", "category": "made\0up", "quantity": 4},
+            {"reason": ["made up"], "category": "span", "quantity": 5},
             None,
         ],
         "rate_limited_events": [{"category": "transaction", "quantity": 2}],
@@ -77,5 +80,7 @@ def test_what_an_sdk_dropped_is_read() -> None:
     }
     assert read_client_report(item("client_report", orjson.dumps(report))) == [
         ClientReport("error", "queue_overflow", 23),
+        ClientReport("default", "other", 4),
+        ClientReport("span", "other", 5),
         ClientReport("transaction", "rate_limited_events", 2),
     ]

@@ -1,4 +1,4 @@
-"""Keeps files that were sent with an event."""
+"""Keeps files that were sent with an event, as far as that is kept itself."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from opsbook.debugging.protocol.identifiers import as_uuid
 
 MOST_BYTES: Final = 5 * 1024 * 1024
 """Of one file: what is larger belongs into an object store."""
+MOST_FILES: Final = 10
+"""Of one event."""
 NAME_CHARACTERS: Final = 200
 CATEGORY: Final = "attachment"
 _QUERIES: Final = load_queries("opsbook.debugging.errors")
@@ -55,7 +57,7 @@ class AttachmentStore:
         )
 
     async def write(self, connection: Connection, rows: Sequence[Attachment], counts: Counts) -> None:
-        await connection.execute(
+        added = await connection.execute(
             _QUERIES["add_attachments"],
             {
                 "projects": [row.project_id for row in rows],
@@ -65,10 +67,14 @@ class AttachmentStore:
                 "types": [row.attachment_type for row in rows],
                 "sizes": [len(row.content) for row in rows],
                 "contents": [row.content for row in rows],
+                "most": MOST_FILES,
             },
         )
-        for project_id, files in Counter(row.project_id for row in rows).items():
+        kept = Counter(row["project_id"] for row in await added.fetchall())
+        for project_id, files in kept.items():
             counts[Count(project_id, CATEGORY, "accepted")] += files
+        for project_id, files in (Counter(row.project_id for row in rows) - kept).items():
+            counts[Count(project_id, CATEGORY, "counted", "event_not_kept")] += files
 
 
 def _named(text: str | None) -> str | None:

@@ -27,7 +27,7 @@ async def tidy(context: JobContext, timestamp: int) -> None:
         await connection.execute(_QUERIES["make_partitions"], {"days": DAYS_AHEAD})
         await connection.execute(_QUERIES["drop_old_days"], {"days": settings.errors_kept_days})
         await connection.execute(_QUERIES["drop_dictionaries"], {"days": settings.errors_kept_days})
-        await connection.execute(_QUERIES["tidy"], {"kept": COUNTS_KEPT})
+        await connection.execute(_QUERIES["tidy"], {"kept": COUNTS_KEPT, "days": settings.errors_kept_days})
 
 
 @blueprint.periodic(cron="*/10 * * * *")

@@ -49,7 +49,7 @@ offer(
         LIST,
         "debugging",
         "Logging & Debugging",
-        "Error tracking",
+        "What went wrong?",
     )
 )
 
@@ -71,8 +71,11 @@ async def find_errors(connection: Connection, text: str) -> Sequence[Hit]:
 @worries
 async def unattended_issues(connection: Connection) -> Sequence[Concern]:
     """Issues that came back or are new, until they are assigned, resolved or ignored."""
-    found = await issues.unattended(connection, _MOST_CONCERNS)
-    return [_concern(row) for row in found]
+    found = await issues.unattended(connection, _MOST_CONCERNS + 1)
+    named = [_concern(row) for row in found[:_MOST_CONCERNS]]
+    if len(found) > _MOST_CONCERNS:
+        named.append(Concern("More errors are new or came back", "The list has them all.", LIST, "warn"))
+    return named
 
 
 @router.get("/errors")
@@ -166,6 +169,10 @@ async def _issue_of_number(connection: Connection, number: int) -> Sequence[Dict
 
 def _concern(row: DictRow) -> Concern:
     came, since = ("came back", row["regressed_at"]) if row["regressed_at"] else ("is new", row["first_seen"])
-    met = f"{row['events']} events, {row['people']} users"
+    met = f"{_counted(row['events'], 'event')}, {_counted(row['people'], 'user')}"
     detail = f"{row['culprit'][:120]}; {met}. Assign, resolve or ignore it." if row["culprit"] else f"{met}."
     return Concern(f"{row['title'][:120]} {came}", detail, page_of(row["id"]), "warn", since)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

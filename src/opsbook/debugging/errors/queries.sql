@@ -110,7 +110,7 @@ copy opsbook.error_events (
 ) from stdin
 
 -- name: add_attachments
--- Files of events.
+-- Files of events that are kept, and of each only so many: of a flood most events are not, and neither are their files.
 insert into opsbook.error_attachments (
     received_on, project_id, event_id, filename, content_type, attachment_type, bytes, content
 )
@@ -118,7 +118,17 @@ select (now() at time zone 'utc')::date, a.project_id, a.event_id, a.filename, a
 from unnest(
     %(projects)s::bigint[], %(events)s::uuid[], %(filenames)s::text[], %(content_types)s::text[], %(types)s::text[],
     %(sizes)s::int[], %(contents)s::bytea[]
-) as a (project_id, event_id, filename, content_type, attachment_type, bytes, content)
+) with ordinality as a (project_id, event_id, filename, content_type, attachment_type, bytes, content, number)
+where exists (
+        select from opsbook.error_events e
+        where e.received_on >= (now() at time zone 'utc')::date - 1
+            and e.event_id = a.event_id and e.project_id = a.project_id
+    )
+    and %(most)s > (select count(*) from opsbook.error_attachments held where held.event_id = a.event_id) + (
+        select count(*) from unnest(%(events)s::uuid[]) with ordinality as earlier (event_id, number)
+        where earlier.event_id = a.event_id and earlier.number < a.number
+    )
+returning project_id
 
 -- name: add_feedback
 -- What people wrote; sent twice it is kept once.
@@ -128,7 +138,7 @@ from unnest(
     %(projects)s::bigint[], %(events)s::uuid[], %(received)s::timestamptz[], %(names)s::text[], %(emails)s::text[],
     %(messages)s::text[], %(urls)s::text[]
 ) as f (project_id, event_id, received_at, name, email, message, url)
-order by f.project_id, f.event_id
+order by f.project_id, f.event_id, f.message
 on conflict do nothing
 
 -- name: event_filter
@@ -560,6 +570,7 @@ select opsbook.make_daily_partitions('error_events', %(days)s), opsbook.make_dai
 select opsbook.drop_old_days('error_events', %(days)s), opsbook.drop_old_days('error_attachments', %(days)s)
 
 -- name: tidy
--- Forget trend lines and counts of long ago.
-with minutes as (delete from opsbook.error_group_minutes where minute < now() - %(kept)s::interval)
+-- Forget trend lines and counts of long ago, and what people wrote about events that are gone.
+with minutes as (delete from opsbook.error_group_minutes where minute < now() - %(kept)s::interval),
+feedback as (delete from opsbook.error_feedback where received_at < now() - make_interval(days => %(days)s))
 delete from opsbook.error_item_counts where minute < now() - %(kept)s::interval

@@ -165,7 +165,8 @@ def _sampled(placed: Sequence[Placed], before: Mapping[int, int], full: int) -> 
 
 async def _copy(connection: Connection, kept: Iterable[tuple[EventRow, Group, int]]) -> None:
     async with connection.cursor() as cursor, cursor.copy(_QUERIES["copy_events"]) as copy:
-        for row, group, share in kept:
+        # In one order, for another process may be sent the same events.
+        for row, group, share in sorted(kept, key=lambda entry: entry[0].event_id):
             await copy.write_row(
                 (
                     row.received_at.date(),

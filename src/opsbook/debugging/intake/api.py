@@ -16,8 +16,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from opsbook.core.errors import OpsbookError
-from opsbook.core.log import get_logger
 from opsbook.core.runtime import Runtime
+from opsbook.debugging.intake.body import INLINE_BYTES
 from opsbook.debugging.intake.forwarding import Forwarder
 from opsbook.debugging.intake.projects import Project
 from opsbook.debugging.intake.receiving import Receipt, Receiver
@@ -29,8 +29,6 @@ from opsbook.debugging.protocol.rate_limits import HEADER, RateLimit, render, re
 
 PATH: Final = re.compile(r"/api/([0-9]{1,18})/(envelope|store)/?")
 """A project's number is a bigint, so that a service keeps its own paths as far as possible."""
-
-log = get_logger(__name__)
 
 
 class Intake:
@@ -70,8 +68,8 @@ class Intake:
         project = None
         if "x-sentry-auth" in request.headers or "sentry_key" in request.url.query:
             project = _authenticated(request, receiver, project_id, None)  # before a stranger's body is read
-        async with receiver.room.body_of(request) as body:
-            envelope = read(body)
+        async with receiver.room.body_of(request, is_known=project is not None) as body:
+            envelope = await receiver.room.work(lambda: read(body), is_small=len(body) <= INLINE_BYTES)
             if project is None or envelope.dsn is not None:
                 project = _authenticated(request, receiver, project_id, envelope.dsn)
             address = request.client.host if request.client else None
@@ -101,8 +99,6 @@ def _authenticated(request: Request, receiver: Receiver, project_id: int, dsn: s
 
 def _refused(refusal: OpsbookError) -> Response:
     limits = (refusal.limit,) if isinstance(refusal, Away | Busy | QuotaUsedUp) else ()
-    if refusal.status >= 500:
-        log.warning("intake_refuses", error=type(refusal).__name__)
     return _response(refusal.status, {"detail": str(refusal)}, limits)
 
 

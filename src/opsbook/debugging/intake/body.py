@@ -24,10 +24,13 @@ MOST_BODY_BYTES: Final = 20 * 1024 * 1024
 """Of an envelope, as it arrives and unpacked."""
 ROOM_BYTES: Final = 64 * 1024 * 1024
 """For all bodies that one process is reading or working on."""
+STRANGERS_ROOM_BYTES: Final = ROOM_BYTES // 2
+"""Once so much is held, nobody gets more before their key is known: the rest is for those whose key is."""
 READING_SECONDS: Final = 30.0
 INLINE_PACKED_BYTES: Final = 32 * 1024
-INLINE_BYTES: Final = 128 * 1024
-"""Up to here work on a body is done at once: it takes less than a few milliseconds, and a thread would slow it down."""
+INLINE_BYTES: Final = 48 * 1024
+"""Up to here work on a body is done at once: it takes a millisecond, fifty where it was made to hurt, and a thread
+would slow it down."""
 THREADS: Final = 2
 """So many large bodies are unpacked and worked on at once."""
 
@@ -45,8 +48,8 @@ class Room:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
-    async def body_of(self, request: Request) -> AsyncIterator[bytes]:
-        """The request's body, unpacked, and room for it while the context lasts.
+    async def body_of(self, request: Request, *, is_known: bool = True) -> AsyncIterator[bytes]:
+        """The request's body, unpacked, and room for it while the context lasts. `is_known`: its key was looked at.
 
         Raises:
             TooLarge, UnsupportedEncoding: As `BodyReader`.
@@ -54,24 +57,31 @@ class Room:
             Busy: The process has no room for it.
         """
         encoding = request.headers.get("content-encoding")
-        reader = BodyReader(encoding, MOST_BODY_BYTES)
-        hold = _Hold(self)
+        BodyReader(encoding, MOST_BODY_BYTES)  # refuses what it does not read, before it arrives
+        hold = _Hold(self, ROOM_BYTES if is_known else STRANGERS_ROOM_BYTES)
         try:
             parts = await _gathered(request, hold)
-            is_small = hold.size_bytes <= (INLINE_PACKED_BYTES if encoding else INLINE_BYTES)
-            body = await self.work(lambda: _unpacked(reader, parts), is_small=is_small)
+            body = await self._unpacked(encoding, parts, hold.size_bytes)
             hold.take(len(body) - hold.size_bytes)
             yield body
         finally:
             hold.take(-hold.size_bytes)
 
+    async def _unpacked(self, encoding: str | None, parts: Sequence[bytes], size_bytes: int) -> bytes:
+        if size_bytes <= (INLINE_PACKED_BYTES if encoding else INLINE_BYTES):
+            try:
+                return _unpacked(BodyReader(encoding, INLINE_BYTES), parts)
+            except TooLarge:  # a few bytes may hide megabytes
+                pass
+        return await self.work(lambda: _unpacked(BodyReader(encoding, MOST_BODY_BYTES), parts), is_small=False)
+
     async def work(self, function: Callable[[], T], *, is_small: bool) -> T:
         """The result of `function`: worked out here where it is a small thing, else in a thread."""
         return function() if is_small else await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
-    def take(self, size_bytes: int) -> None:
-        """Raises `Busy` where there is no room for so many bytes more; fewer are always welcome."""
-        if size_bytes > 0 and self.held_bytes + size_bytes > ROOM_BYTES:
+    def take(self, size_bytes: int, most_bytes: int) -> None:
+        """Raises `Busy` where so many bytes more would make it more than `most_bytes`; fewer are always welcome."""
+        if size_bytes > 0 and self.held_bytes + size_bytes > most_bytes:
             raise Busy
         self.held_bytes += size_bytes
 
@@ -79,12 +89,13 @@ class Room:
 class _Hold:
     """What one request holds of the room."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, most_bytes: int) -> None:
         self._room = room
+        self._most_bytes = most_bytes
         self.size_bytes = 0
 
     def take(self, size_bytes: int) -> None:
-        self._room.take(size_bytes)
+        self._room.take(size_bytes, self._most_bytes)
         self.size_bytes += size_bytes
 
 

@@ -74,7 +74,7 @@ class Forwarder:
         headers = {"X-Sentry-Auth": credentials, "Content-Type": "application/x-sentry-envelope"}
         try:
             answer = await client.post(dsn.url(), content=body, headers=headers)
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL):
             self._dropped += 1
             self._held_until = time.monotonic() + PATIENCE_SECONDS
             return

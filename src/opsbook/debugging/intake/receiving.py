@@ -17,6 +17,7 @@ from opsbook.debugging.intake.projects import Project, Projects
 from opsbook.debugging.intake.quotas import ERROR, Quotas
 from opsbook.debugging.intake.refusals import Away, Busy, QuotaUsedUp
 from opsbook.debugging.intake.writer import Writer
+from opsbook.debugging.protocol.document import MOST_TEXT_BYTES
 from opsbook.debugging.protocol.envelope import Envelope, Item
 from opsbook.debugging.protocol.errors import Malformed, TooLarge
 from opsbook.debugging.protocol.items import check_size, kind_of, quantity, read_client_report
@@ -88,9 +89,11 @@ class Receiver:
         return Receipt(events[0].event_id.hex if events else envelope.event_id, reading.limits)
 
     async def _lookup(self, project_id: int, items: Sequence[Item]) -> Lookup | None:
-        """The source maps of the one event that an envelope may hold."""
+        """The source maps of the one event that an envelope may hold; too large a one is read back when looked at."""
         events = [item for item in items if item.type == "event"]
-        return await self._source_maps.lookup(project_id, events[0].payload) if len(events) == 1 else None
+        if len(events) != 1 or len(events[0].payload) > MOST_TEXT_BYTES:
+            return None
+        return await self._source_maps.lookup(project_id, events[0].payload)
 
     def _admitted(self, project: Project, items: Sequence[Item], reading: _Reading) -> list[Item]:
         """The items that are within the project's quotas."""
@@ -101,7 +104,7 @@ class Receiver:
             for item in refused:
                 reading.refuse(item, "rate_limited", refusal.limit.reason, refusal)
             reading.limits.append(refusal.limit)
-            return [item for item in items if item not in refused]
+            return [item for item in items if kind_of(item).category != ERROR]
         return list(items)
 
     async def _commit(self, reading: _Reading, size_bytes: int) -> None:

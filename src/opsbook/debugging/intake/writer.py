@@ -45,7 +45,16 @@ _LONGEST_PAUSE_SECONDS: Final = 30.0
 
 _QUERIES: Final = load_queries("opsbook.debugging.intake")
 _LOST: Final = (psycopg.OperationalError, PoolTimeout, Unavailable, OSError)
-"""How it shows that the database does not answer."""
+"""How it shows that the database does not answer, or not to this."""
+_ABOUT_ROWS: Final = ("40", "54")
+"""SQLSTATE classes of operational errors that the rows are the reason of: a deadlock, a limit such as an index's."""
+_READ_ONLY: Final = "25006"
+_RACES: Final = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.UniqueViolation,
+)
+"""What two processes may cause that write the same event at once; the second time one sees what the other wrote."""
 
 log = get_logger(__name__)
 
@@ -143,7 +152,8 @@ class Writer:
     async def _write_next(self) -> None:
         batch = self._take()
         if batch or (self._counts and time.monotonic() >= self._away_until):
-            await self._commit(batch)
+            counts, self._counts = self._counts, Counter()
+            await self._commit(batch, counts)
         if len(batch) > 1 and len(self._waiting) < len(batch):
             await asyncio.sleep(GATHERING_SECONDS)
 
@@ -161,21 +171,19 @@ class Writer:
             self._news.clear()
         return batch
 
-    async def _commit(self, batch: list[Submission]) -> None:
-        """Write a batch and answer those who wait; one that the database refuses must not take the others with it."""
-        counts, self._counts = self._counts, Counter()
+    async def _commit(self, batch: list[Submission], counts: Counts) -> None:
+        """Write a batch and answer those who wait."""
         try:
-            await within(COMMIT_SECONDS, self._write(batch, counts))
-        except _LOST as error:
-            self.count(counts)
-            self._back_off(batch, error)
-        except psycopg.Error as error:
-            self.count(counts)
-            await self._commit_apart(batch, error)
+            try:
+                await within(COMMIT_SECONDS, self._write(batch, counts))
+            except _RACES:
+                await within(COMMIT_SECONDS, self._write(batch, counts))
         except Exception as error:
-            self.count(counts)
-            log.exception("intake_failed")
-            _refuse(batch, NotWritten(f"what was sent could not be kept: {type(error).__name__}"))
+            if _is_lost(error):
+                self.count(counts)
+                self._back_off(batch, error)
+            else:
+                await self._commit_apart(batch, counts, error)
         else:
             self._pause = 0.0
             if batch:
@@ -184,14 +192,21 @@ class Writer:
                 if not submission.committed.done():
                     submission.committed.set_result(None)
 
-    async def _commit_apart(self, batch: list[Submission], error: psycopg.Error) -> None:
-        if len(batch) > 1:
+    async def _commit_apart(self, batch: list[Submission], counts: Counts, error: Exception) -> None:
+        """Find what was refused, the counts or a request, for it must take nothing else with it, now or later."""
+        if batch and counts:
+            await self._commit(batch, Counter())
+            await self._commit([], counts)
+        elif len(batch) > 1:
             middle = len(batch) // 2
-            await self._commit(batch[:middle])
-            await self._commit(batch[middle:])
-            return
-        log.error("intake_refused", error=type(error).__name__, sqlstate=error.sqlstate)
-        _refuse(batch, NotWritten("the database refuses what was sent; the log has more"))
+            await self._commit(batch[:middle], counts)
+            await self._commit(batch[middle:], counts)
+        else:
+            # What the database says may quote the rows, and with them what is nobody's business.
+            ours = None if isinstance(error, psycopg.Error) else error
+            state = getattr(error, "sqlstate", None)
+            log.error("intake_refused", error=type(error).__name__, sqlstate=state, counts=len(counts), exc_info=ours)
+            _refuse(batch, NotWritten("what was sent could not be kept; the log has more"))
 
     async def _write(self, batch: list[Submission], counts: Counts) -> None:
         counts = counts + sum((submission.counts for submission in batch), Counter[Count]())
@@ -224,6 +239,12 @@ class Writer:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         self._news.clear()
         _refuse([*batch, *waiting], Away(max(1, round(pause))))
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether there is no point in writing anything for now."""
+    state = (error.sqlstate or "") if isinstance(error, psycopg.Error) else ""
+    return state == _READ_ONLY or (isinstance(error, _LOST) and not state.startswith(_ABOUT_ROWS))
 
 
 def _refuse(submissions: Sequence[Submission], error: OpsbookError) -> None:

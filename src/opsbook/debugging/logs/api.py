@@ -139,7 +139,7 @@ async def stream(
     await readers.note(runtime, reader, wanted)
     async with runtime.pool.connection() as connection:
         follower = Follower(wanted, begin_at(last_event_id, await store.clock(connection)))
-    return FollowerResponse(readers.follow(runtime, follower, partial(bearer_identity, request), _events))
+    return FollowerResponse(await readers.follow(runtime, follower, partial(bearer_identity, request), _events))
 
 
 @router.get("/api/admin/log-level", summary="List the levels that are set for a while")

@@ -88,7 +88,7 @@ async def stream(
     await readers.note(runtime, operator, wanted)
     async with runtime.pool.connection() as connection:
         follower = Follower(wanted, begin_at(last_event_id or since, await store.clock(connection)))
-    return FollowerResponse(readers.follow(runtime, follower, partial(session_identity, request), _rows))
+    return FollowerResponse(await readers.follow(runtime, follower, partial(session_identity, request), _rows))
 
 
 @router.get("/logs/level")

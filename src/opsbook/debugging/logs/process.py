@@ -16,7 +16,7 @@ from opsbook.debugging.scrubbing import Scrubber
 
 
 class ProcessLogs:
-    """Made before the bus starts. From then on lines are scrubbed wherever they are written."""
+    """Made before the bus starts. From then on lines are scrubbed wherever we write them."""
 
     def __init__(self, settings: Settings, bus: Bus) -> None:
         scrubber = Scrubber()

@@ -44,7 +44,7 @@ async def search(
         "before_writer": before.writer if before else None,
         "before_number": before.number if before else None,
     }
-    given = {**wanted.parameters(), **place, "since": since, "until": until, "limit": max(1, min(limit, MOST_LINES))}
+    given = {**wanted.parameters(), **place, "since": since, "until": until, "limit": limit}
     # Planned for what is given each time: a plan for any filter would look through everything.
     return await (await connection.execute(QUERIES["search"], given, prepare=False)).fetchall()
 

@@ -60,18 +60,37 @@ class LogReaders:
             await store.note_reading(connection, wanted)
         self._noted[key] = True
 
+    def require_room(self) -> None:
+        """Refuse one more follower, before anything is done for them, where as many follow already as may.
+
+        Raises:
+            TooManyRequests: As many do.
+        """
+        if self._following >= MOST_FOLLOWERS:
+            raise TooManyRequests(f"{MOST_FOLLOWERS} readers follow the logs through this process already", 10)
+
     async def follow(
         self, runtime: Runtime, follower: Follower, look_up: Callable[[], Awaitable[object]], shown: Shown
     ) -> AsyncIterator[bytes]:
-        """One reader's events, until they are no longer known or the process stops.
+        """Take a place for one reader; their events, until they are no longer known or the process stops.
 
         Raises:
             TooManyRequests: As many follow already as may.
         """
+        events = self._events(runtime, follower, look_up, shown)
+        await anext(events)
+        return events
+
+    async def _events(
+        self, runtime: Runtime, follower: Follower, look_up: Callable[[], Awaitable[object]], shown: Shown
+    ) -> AsyncIterator[bytes]:
+        # Asked again: while this reader was looked up, others came.
+        self.require_room()
         self._following += 1
         try:
-            check_at = time.monotonic() + _CHECK_SECONDS
+            yield b""  # the place is taken
             yield b": following\n\n"
+            check_at = time.monotonic() + _CHECK_SECONDS
             async for lines in follower.lines(runtime.pool.connection):
                 if runtime.stopping.is_set():
                     return
@@ -84,15 +103,6 @@ class LogReaders:
                     yield shown(lines)
         finally:
             self._following -= 1
-
-    def require_room(self) -> None:
-        """Refuse one more follower where as many follow already as may.
-
-        Raises:
-            TooManyRequests: As many do.
-        """
-        if self._following >= MOST_FOLLOWERS:
-            raise TooManyRequests(f"{MOST_FOLLOWERS} readers follow the logs through this process already", 10)
 
 
 class FollowerResponse(StreamingResponse):
@@ -129,4 +139,5 @@ def begin_at(last_seen: str | None, now: datetime) -> datetime:
         return now
     if seen.tzinfo is None:
         return now
-    return min(now, max(now - _FURTHEST_BACK, seen - _OVERLAP))
+    furthest = now - _FURTHEST_BACK
+    return min(now, seen - _OVERLAP) if seen > furthest + _OVERLAP else furthest

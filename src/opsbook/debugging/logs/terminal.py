@@ -1,8 +1,7 @@
-"""Log lines on a terminal: what a stranger wrote must not move the cursor, clear the screen or forge a line. Pure."""
+"""Log lines on a terminal: nothing in them acts on it. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -10,15 +9,10 @@ from typing import Any, Final
 import orjson
 from rich.text import Text
 
-_UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Control characters of both sets (ISO/IEC 6429), line and paragraph separators, and marks that turn the direction."""
+from opsbook.core.terminal import UNSAFE, harmless
+
 _STYLES: Final = {"debug": "dim", "info": "green", "warning": "yellow", "error": "red", "critical": "bold red"}
 _IDS: Final = ("request_id", "user_id", "trace_id")
-
-
-def harmless(text: str) -> str:
-    """The text on one line, with what would act on a terminal written out as in a Python string."""
-    return _UNSAFE.sub(lambda found: _written_out(found[0]), text)
 
 
 def as_text(line: Mapping[str, Any]) -> Text:
@@ -39,7 +33,7 @@ def as_text(line: Mapping[str, Any]) -> Text:
 
 def as_json(line: Mapping[str, Any]) -> str:
     """A line for a machine, on one line that a terminal may show, too."""
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(dict(line)).decode())
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(dict(line)).decode())
 
 
 def _told(line: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -48,8 +42,3 @@ def _told(line: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in _IDS:
         if line[name]:
             yield name.removesuffix("_id"), line[name]
-
-
-def _written_out(character: str) -> str:
-    short = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character)
-    return short or (f"\\x{ord(character):02x}" if ord(character) < 0x100 else f"\\u{ord(character):04x}")

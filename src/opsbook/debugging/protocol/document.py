@@ -37,7 +37,8 @@ CUT: Final = "[deeper levels cut]"
 
 _NUL_ESCAPE: Final = rb"\u0000"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
+_TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+"""A string, or a bracket. A string that never ends is one too: else each quote in it would be tried as a beginning."""
 
 
 class Document(msgspec.Struct):

@@ -18,23 +18,22 @@ MOST_CODINGS: Final = 2
 class BodyReader:
     """Collects a request's body from its chunks, decoding `Content-Encoding` on the way.
 
-    `limit_bytes` bounds the body as it arrives and as it unpacks. Memory stays below that limit,
-    one piece of a few megabytes, and the decoder's window.
+    `limit_bytes` bounds the body as it arrives, and what each coding unpacks it to: of two, the inner one may
+    read without end and give nothing. Memory stays below that limit, one piece of a few megabytes, and the
+    decoder's window.
     """
 
     def __init__(self, content_encoding: str | None, limit_bytes: int) -> None:
         """Raises `UnsupportedEncoding` for a coding that is not read here."""
         self._decoders = [_decoder(name) for name in reversed(_codings(content_encoding))]
         self._limit_bytes = limit_bytes
-        self._arrived_bytes = 0
+        self._read_bytes = [0] * (len(self._decoders) + 1)
+        """What arrived, and what came out of each decoder."""
         self._body = bytearray()
 
     def feed(self, chunk: bytes) -> None:
         """Take the next chunk. Raises `TooLarge` at the bound, `Malformed` on broken compression."""
-        self._arrived_bytes += len(chunk)
-        self._refuse_above(self._arrived_bytes)
-        for piece in _through(self._decoders, chunk):
-            self._refuse_above(len(self._body) + len(piece))
+        for piece in self._through(0, chunk):
             self._body += piece
 
     def finish(self) -> bytes:
@@ -43,8 +42,18 @@ class BodyReader:
             decoder.finish()
         return bytes(self._body)
 
-    def _refuse_above(self, size_bytes: int) -> None:
-        if size_bytes > self._limit_bytes:
+    def _through(self, stage: int, data: bytes) -> Iterator[bytes]:
+        """What the decoders from `stage` on make of the data."""
+        self._count(stage, len(data))
+        if stage == len(self._decoders):
+            yield data
+            return
+        for piece in self._decoders[stage].feed(data):
+            yield from self._through(stage + 1, piece)
+
+    def _count(self, stage: int, size_bytes: int) -> None:
+        self._read_bytes[stage] += size_bytes
+        if self._read_bytes[stage] > self._limit_bytes:
             self._body = bytearray()
             raise TooLarge(f"the body is larger than {self._limit_bytes:,} bytes; send less in one request")
 
@@ -71,11 +80,3 @@ def _decoder(name: str) -> Decoder:
             raise UnsupportedEncoding(
                 f"Content-Encoding {name[:40]!r} is not read here; send gzip, deflate, br, zstd or identity"
             )
-
-
-def _through(decoders: list[Decoder], data: bytes) -> Iterator[bytes]:
-    if not decoders:
-        yield data
-        return
-    for piece in decoders[0].feed(data):
-        yield from _through(decoders[1:], piece)

@@ -7,6 +7,7 @@ items of unknown type are kept for the caller to pass over.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final, cast
@@ -23,6 +24,7 @@ MOST_ITEMS: Final = 1_000
 
 MOST_HEADER_BYTES: Final = 64 * 1024
 _NEWLINE: Final = 0x0A
+_NEWLINES: Final = re.compile(rb"\n++")
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -63,11 +65,7 @@ def parse_envelope(body: bytes) -> Envelope:
 def _items(body: bytes, start: int) -> Iterator[Item]:
     view = memoryview(body)
     number = 0
-    while start < len(body):
-        # Some SDKs write one newline more between items than the format has.
-        if body[start] == _NEWLINE:
-            start += 1
-            continue
+    while (start := _after_newlines(body, start)) < len(body):
         number += 1
         if number > MOST_ITEMS:
             raise TooLarge(f"the envelope has more than {MOST_ITEMS:,} items; send several envelopes")
@@ -117,6 +115,12 @@ def _headers(body: bytes, start: int, end: int, of: str) -> dict[str, Any]:
     if not isinstance(headers, dict):
         raise Malformed(f"{of}: its header line is not a JSON object")
     return cast("dict[str, Any]", headers)
+
+
+def _after_newlines(body: bytes, start: int) -> int:
+    """Some SDKs write one newline more between items than the format has."""
+    found = _NEWLINES.match(body, start)
+    return found.end() if found else start
 
 
 def _line_end(body: bytes, start: int) -> int:

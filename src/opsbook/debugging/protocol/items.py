@@ -75,6 +75,18 @@ KINDS: Final = {
     "otel_log": Kind("log_item", _COUNT, MEBIBYTE),
 }
 
+CATEGORIES: Final = frozenset(
+    {kind.category for kind in KINDS.values()} | {"default", "log_byte", "profile_duration", "trace_metric_byte"}
+)
+REASONS: Final = frozenset(
+    {
+        "queue_overflow", "cache_overflow", "buffer_overflow", "ratelimit_backoff", "network_error", "sample_rate",
+        "before_send", "event_processor", "ignored", "send_error", "internal_sdk_error", "insufficient_data",
+        "backpressure", "no_parent_span", "invalid",
+    }
+)  # fmt: skip
+"""Why SDKs say that they dropped something ("Client Reports" under develop.sentry.dev/sdk)."""
+
 UNKNOWN: Final = Kind("default", _COUNT, 100 * MEBIBYTE)
 """A type that is newer than this list: counted, never refused."""
 
@@ -100,8 +112,8 @@ def check_size(item: Item) -> None:
 
 
 def quantity(item: Item) -> int:
-    """How many things the item stands for: those of its container, else one."""
-    return item.item_count if item.item_count is not None and is_container(item) else 1
+    """How many things the item stands for: those of its container, as far as they fit into it, else one."""
+    return min(item.item_count, len(item.payload)) if item.item_count is not None and is_container(item) else 1
 
 
 def is_container(item: Item) -> bool:
@@ -138,15 +150,24 @@ def read_object(item: Item) -> dict[str, Any]:
 
 
 def read_client_report(item: Item) -> list[ClientReport]:
-    """What the SDK says it dropped; entries that make no sense are passed over."""
+    """What the SDK says it dropped; entries that make no sense are passed over.
+
+    Categories and reasons that the protocol does not have become `default` and `other`: a sender must not fill
+    the counts with names that it makes up.
+    """
     document = read_object(item)
     reports: list[ClientReport] = []
     for name in ("discarded_events", "rate_limited_events", "filtered_events", "filtered_sampling_events"):
         for entry in _objects(document.get(name)):
             category, reason, count = entry.get("category"), entry.get("reason"), entry.get("quantity")
             if isinstance(category, str) and isinstance(count, int) and 0 < count < 2**31:
-                reports.append(ClientReport(category[:64], str(reason or name)[:64], count))
+                known = category if category in CATEGORIES else "default"
+                reports.append(ClientReport(known, _reason(reason) if reason else name, count))
     return reports
+
+
+def _reason(given: object) -> str:
+    return given if isinstance(given, str) and given in REASONS else "other"
 
 
 def _objects(value: object) -> Iterable[dict[str, Any]]:

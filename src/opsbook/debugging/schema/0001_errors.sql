@@ -213,10 +213,11 @@ create table error_feedback (
     name text,
     email text,
     message text not null,
-    url text,
-    unique (project_id, event_id, message)
+    url text
 );
 comment on table error_feedback is 'What people wrote about an event that they met.';
+-- By a hash, for an index holds no text of any length.
+create unique index error_feedback_once on error_feedback (project_id, event_id, hashtextextended(message, 0));
 create index error_feedback_event on error_feedback (event_id);
 
 create table error_item_counts (

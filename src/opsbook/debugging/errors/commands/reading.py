@@ -257,9 +257,7 @@ def _status(name: str) -> Status | None:
     if name == "all":
         return None
     if name not in _STATUSES:
-        raise Invalid(
-            f"there is no status {name!r}; there are unresolved, regressed, resolved, ignored, merged and all"
-        )
+        raise Invalid(f"there is no status {name!r}; it is unresolved, regressed, resolved, ignored, merged or all")
     return _STATUSES[name]
 
 
