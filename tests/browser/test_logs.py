@@ -36,6 +36,16 @@ def test_lines_come_as_they_are_logged_and_wait_while_paused(new_page: NewPage, 
     expect(rows.nth(1).locator("details")).to_have_attribute("open", "")
 
 
+def test_who_was_refused_follows_once_there_is_room(new_page: NewPage, database: psycopg.Connection) -> None:
+    logging.getLogger("shop.full").setLevel(logging.INFO)
+    page = new_page("/ops")
+    page.route("**/ops/logs/stream*", lambda route: route.fulfill(status=429), times=1)
+    with page.expect_response(lambda answer: answer.status == 429):
+        page.goto(page.url.partition("/ops")[0] + "/ops/logs?logger=shop.full")
+    get_logger("shop.full").info("said_meanwhile")
+    expect(page.locator("#log-lines tbody tr")).to_have_count(1, timeout=20_000)
+
+
 def test_the_filter_narrows_what_comes(new_page: NewPage, database: psycopg.Connection) -> None:
     logging.getLogger("shop.filtered").setLevel(logging.INFO)
     log = get_logger("shop.filtered")

@@ -1,5 +1,6 @@
 // Follows the logs: puts new lines above the old ones as they are logged, until paused.
 const MOST_ROWS = 500;
+const RETRY_MILLISECONDS = 5_000;
 
 let source = null;
 
@@ -20,6 +21,12 @@ function follow() {
   address.searchParams.set("since", table.dataset.since);
   source = new EventSource(address);
   source.addEventListener("lines", (event) => add(table, event));
+  source.addEventListener("error", refused);
+}
+
+/** The browser returns by itself after a broken connection; after a refusal, such as too many readers, we do. */
+function refused({ target }) {
+  if (target.readyState === EventSource.CLOSED) setTimeout(() => { if (target === source) follow(); }, RETRY_MILLISECONDS);
 }
 
 function add(table, event) {
