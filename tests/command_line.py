@@ -12,6 +12,9 @@ from typing import Any
 from unittest.mock import patch
 
 from opsbook.cli import main
+from opsbook.core import console
+
+console.out.width = 200  # COLUMNS would be read when the first test imports it, and no more
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ def opsbook(*arguments: str, **environment: str) -> Typed:
     code = 0
     with (
         patch.object(sys, "argv", ["opsbook", *arguments]),
-        patch.dict(os.environ, {"OPSBOOK_HOME": "/nonexistent", "COLUMNS": "200", **environment}),
+        patch.dict(os.environ, {"OPSBOOK_HOME": "/nonexistent", **environment}),
         patch.object(sys, "stdin", io.StringIO()),
         redirect_stdout(out),
         redirect_stderr(err),

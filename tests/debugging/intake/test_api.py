@@ -191,3 +191,15 @@ def test_files_stay_only_with_an_event_that_does(sender: Sender, database: Datab
             assert sender.send(*files, event_id=of).status_code == 200
     found = "select event_id, count(*)::int from error_attachments where event_id = any (%s::uuid[]) group by event_id"
     assert database.execute(found, [[kept, unknown]]).fetchall() == [(UUID(kept), MOST_FILES)]
+
+
+def test_one_event_may_be_sent_to_several_projects(anonymous: httpx.Client, sender: Sender, database: Database) -> None:
+    database.execute("insert into error_projects (id, name) values (51, 'other')")
+    row = database.execute("insert into error_project_keys (project_id) values (51) returning public_key").fetchone()
+    assert row is not None
+    other, event = Sender(anonymous, row[0], 51), new_event()
+    assert sender.send(("event", event)).status_code == 200
+    from tests.flags.helpers import until
+
+    until(lambda: other.send(("event", event)).status_code == 200, within=5)
+    assert events(database, event["event_id"]) == 2

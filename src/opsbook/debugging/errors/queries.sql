@@ -7,8 +7,9 @@
 select opsbook.hold_error_groups(false)
 
 -- name: known_events
--- Which events of the last day or so are there already: SDKs send again what they saw no answer to.
-select event_id from opsbook.error_events
+-- Which events of the last day or so are there already: SDKs send again what they saw no answer to. One event may be
+-- sent to several projects.
+select project_id, event_id from opsbook.error_events
 where received_on >= (now() at time zone 'utc')::date - 1 and event_id = any (%(event_ids)s)
 
 -- name: groups

@@ -74,10 +74,10 @@ class EventStore:
 
 async def _without_duplicates(connection: Connection, rows: Sequence[EventRow], counts: Counts) -> list[EventRow]:
     """The first row of each event that is not there yet."""
-    by_id = {row.event_id: row for row in reversed(rows)}
-    found = await connection.execute(_QUERIES["known_events"], {"event_ids": list(by_id)})
-    known: set[UUID] = {row["event_id"] for row in await found.fetchall()}
-    new = [row for row in reversed(by_id.values()) if row.event_id not in known]
+    first = {(row.project_id, row.event_id): row for row in reversed(rows)}
+    found = await connection.execute(_QUERIES["known_events"], {"event_ids": [row.event_id for row in rows]})
+    known: set[tuple[int, UUID]] = {(row["project_id"], row["event_id"]) for row in await found.fetchall()}
+    new = [row for key, row in reversed(first.items()) if key not in known]
     accepted = Counter(row.project_id for row in new)
     for project_id, events in accepted.items():
         counts[Count(project_id, ERROR, "accepted")] += events
@@ -166,7 +166,7 @@ def _sampled(placed: Sequence[Placed], before: Mapping[int, int], full: int) -> 
 async def _copy(connection: Connection, kept: Iterable[tuple[EventRow, Group, int]]) -> None:
     async with connection.cursor() as cursor, cursor.copy(_QUERIES["copy_events"]) as copy:
         # In one order, for another process may be sent the same events.
-        for row, group, share in sorted(kept, key=lambda entry: entry[0].event_id):
+        for row, group, share in sorted(kept, key=lambda entry: (entry[0].event_id, entry[0].project_id)):
             await copy.write_row(
                 (
                     row.received_at.date(),

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated
 
-import psycopg
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from psycopg.rows import DictRow
 
-from opsbook.core.access import Identity, Role
-from opsbook.core.audit import acting
-from opsbook.core.database_errors import explain
+from opsbook.core.access import Identity
 from opsbook.core.errors import Invalid, OpsbookError
-from opsbook.core.http.identity import csrf_checked, session_identity, signed_in
+from opsbook.core.http.identity import session_identity
 from opsbook.core.log import LEVELS as LEVEL_NAMES
-from opsbook.core.postgres.connect import Connection
 from opsbook.core.runtime import runtime_of
 from opsbook.debugging.logs import store
 from opsbook.debugging.logs.filter import LEVELS, LogFilter, Place
 from opsbook.debugging.logs.following import Follower
 from opsbook.debugging.logs.streams import FollowerResponse, LogReaders, begin_at
+from opsbook.debugging.page_parts import Checked, Operator, pulling, texts_of
 from opsbook.web.contributions import Lever, offer
 from opsbook.web.templates import render, render_part
 
@@ -35,8 +31,6 @@ _FIELDS = ("level", "logger", "request", "trace", "user", "text")
 _LEVEL_PAGE = "/ops/logs/level"
 
 router = APIRouter()
-
-Operator = Annotated[Identity, Depends(signed_in(Role.OPERATOR))]
 
 offer(
     Lever(
@@ -97,28 +91,27 @@ async def level_page(request: Request, operator: Operator) -> HTMLResponse:
     return await _level_page(request, operator)
 
 
-@router.post("/logs/level", dependencies=[Depends(csrf_checked)])
+@router.post("/logs/level", dependencies=Checked)
 async def set_level(request: Request, operator: Operator) -> Response:
     """Log from another level up, for a while."""
-    form = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
-    reason = form.get("reason", "").strip()[:2000] or None
+    form = await texts_of(request)
+    reason = form.get("reason") or None
     try:
         period = _minutes(form.get("minutes", ""))
-        async with _pulling(request, operator, reason) as connection:
-            logger = form.get("logger", "").strip() or "root"
-            await store.set_level(connection, form.get("level", ""), period, logger, reason)
+        async with pulling(request, operator, reason) as connection:
+            await store.set_level(connection, form.get("level", ""), period, form.get("logger") or "root", reason)
     except OpsbookError as error:
         return await _level_page(request, operator, status=error.status, error=str(error))
     return RedirectResponse(_LEVEL_PAGE, 303)
 
 
-@router.post("/logs/level/end", dependencies=[Depends(csrf_checked)])
+@router.post("/logs/level/end", dependencies=Checked)
 async def end_level(request: Request, operator: Operator) -> Response:
     """Go back now."""
-    logger = str((await request.form()).get("logger", "root"))
+    form = await texts_of(request)
     try:
-        async with _pulling(request, operator, None) as connection:
-            await store.end_level(connection, logger)
+        async with pulling(request, operator) as connection:
+            await store.end_level(connection, form.get("logger", "root"))
     except OpsbookError as error:
         return await _level_page(request, operator, status=error.status, error=str(error))
     return RedirectResponse(_LEVEL_PAGE, 303)
@@ -139,19 +132,6 @@ async def _level_page(
         names=LEVEL_NAMES,
         usual=runtime_of(request).settings.log_level,
     )
-
-
-@asynccontextmanager
-async def _pulling(request: Request, person: Identity, reason: str | None) -> AsyncIterator[Connection]:
-    """A transaction of the person at the page; what the database refuses is told as we tell it."""
-    try:
-        async with acting(runtime_of(request).pool, person, reason) as connection:
-            yield connection
-    except psycopg.Error as error:
-        told = explain(error)
-        if told is None:
-            raise
-        raise told from error
 
 
 def _asked(request: Request) -> tuple[LogFilter, str]:

@@ -117,6 +117,7 @@ create table error_group_minutes (
     events bigint not null,
     primary key (group_id, minute)
 );
+create index error_group_minutes_minute on error_group_minutes using brin (minute);
 comment on table error_group_minutes is 'How often, by the minute of receipt: what trend lines are drawn from.';
 
 create table error_group_people (
@@ -170,7 +171,7 @@ create table error_events (
     tags jsonb not null default '{}',
     payload bytea not null,
     payload_bytes int not null,
-    primary key (received_on, event_id)
+    primary key (received_on, event_id, project_id)
 ) partition by range (received_on);
 -- Compressed already.
 alter table error_events alter column payload set storage external;
@@ -219,6 +220,7 @@ comment on table error_feedback is 'What people wrote about an event that they m
 -- By a hash, for an index holds no text of any length.
 create unique index error_feedback_once on error_feedback (project_id, event_id, hashtextextended(message, 0));
 create index error_feedback_event on error_feedback (event_id);
+create index error_feedback_received on error_feedback using brin (received_at);
 
 create table error_item_counts (
     minute timestamptz not null,
