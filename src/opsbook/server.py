@@ -56,6 +56,7 @@ from opsbook.web.errors import install_error_pages
 from opsbook.web.pages import router as web_router
 
 _OPEN_TO_BROWSERS = ("/ofrep/",)
+_NEVER_BLOCKED = ("/ops", "/api/admin/", "/api/health", "/api/monitoring/", "/api/livez", "/api/readyz")
 _PREPARATION_SECONDS = 3.0
 """How long a start waits for the ops database; a service whose ops database is away must start all the same."""
 _SHORTEST_PAUSE_SECONDS = 0.5
@@ -95,7 +96,7 @@ class Opsbook:
         self.control_plane = _control_plane(self.runtime)
         ours = CrossOrigin(RequestContext(self.control_plane, self.proxies), _OPEN_TO_BROWSERS)
         # Before the request log: a line for each error sent says less than the error, and would feed on itself.
-        self.app: ASGIApp = Intake(ours, self.runtime)
+        self.app: ASGIApp = Guarded(Intake(ours, self.runtime), self.blocks, self.proxies)
 
     def check(self, name: str, *, critical: bool = False) -> Callable[[Check], Check]:
         """A health check of one's own, as a decorator: a function, async or not, that raises when it is not well."""
@@ -191,7 +192,7 @@ def install(
 class Front:
     """Pure ASGI: Opsbook's paths to Opsbook, others to the service, unless from a blocked address or too often.
 
-    Opsbook's own paths are open to everybody: health must answer, and a mistaken block or limit must be taken back.
+    Opsbook's own paths are not limited, and guarded by themselves.
     """
 
     def __init__(self, app: ASGIApp, book: Opsbook) -> None:
@@ -205,6 +206,21 @@ class Front:
             await self._opsbook(scope, receive, send)
             return
         await self._service(scope, receive, send)
+
+
+class Guarded:
+    """Pure ASGI: what Opsbook offers to callers, closed to blocked addresses; console, levers and health, to nobody.
+
+    Health must answer, and a block which was a mistake must be lifted.
+    """
+
+    def __init__(self, app: ASGIApp, blocks: AddressBlocks, proxies: TrustedProxies) -> None:
+        self._open = app
+        self._closed = RefuseBlocked(app, blocks, proxies)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_open = scope["type"] == "lifespan" or scope["path"].startswith(_NEVER_BLOCKED)
+        await (self._open if is_open else self._closed)(scope, receive, send)
 
 
 async def _prepared(settings: Settings) -> None:

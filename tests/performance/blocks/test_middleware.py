@@ -108,6 +108,8 @@ async def test_in_front_of_a_service_the_console_stays_open(settings: Settings, 
     async with _alive(app) as client:
         until(lambda: book.blocks.refuses(["192.0.2.7"]), OBEYS_WITHIN_SECONDS)
         assert (await client.get("/")).status_code == 403
+        assert (await client.get("/ofrep/v1/configuration")).status_code == 403
+        assert (await client.post("/api/1/envelope/")).status_code == 403
         assert (await client.get("/api/livez")).status_code == 200
         assert (await client.get("/ops/sign-in")).status_code == 200
         database.execute("delete from address_blocks where network = '192.0.2.0/24'")
