@@ -40,8 +40,8 @@ class Impostor:
                 client, _ = self._listener.accept()
                 with client, suppress(ConnectionError):
                     client.recv(4096)
-                    client.sendall(PASSWORD_PLEASE)
                     self.asked += 1
+                    client.sendall(PASSWORD_PLEASE)
                     self.told += client.recv(4096)
 
 
