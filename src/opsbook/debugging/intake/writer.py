@@ -8,7 +8,6 @@ does not answer, requests are refused at once and told when to come back.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from psycopg_pool import PoolTimeout
 
 from opsbook.core.deadline import within
 from opsbook.core.errors import OpsbookError, Unavailable
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.core.postgres.connect import Connection, Pool
 from opsbook.core.queries import load_queries
@@ -233,7 +233,7 @@ class Writer:
 
     def _back_off(self, batch: list[Submission], error: Exception) -> None:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS) if self._pause else _FIRST_PAUSE_SECONDS
-        pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311
+        pause = self._pause * jitter(0.75, 1.25)
         self._away_until = time.monotonic() + pause
         log.warning("intake_backs_off", error=type(error).__name__, retry_in_seconds=round(pause, 1))
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0

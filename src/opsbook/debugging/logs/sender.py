@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import socket
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any, Final, Self, TypeAlias
 import psycopg
 from psycopg.rows import TupleRow
 
+from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.core.postgres.connect import guarded, parameters
 from opsbook.core.queries import load_queries
@@ -79,7 +79,7 @@ class Sender:
                     log.warning("log_lines_wait", error=str(error).strip() or type(error).__name__)
                 pause = min(_LONGEST_PAUSE_SECONDS, 2 * pause or _FIRST_PAUSE_SECONDS)
                 # Jitter, so that fifty processes do not all return to a restarted server at once.
-                self._hurry.wait(random.uniform(pause / 2, pause))  # noqa: S311
+                self._hurry.wait(jitter(pause / 2, pause))
             except Exception:
                 self.close()
                 if half := len(lines) // 2:
