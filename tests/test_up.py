@@ -206,6 +206,7 @@ def test_second_signal_does_not_wait(empty: Path) -> None:
 
 
 def test_interrupted_start_leaves_nothing(empty: Path) -> None:
+    write_service(empty, "import time\ntime.sleep(60)")  # Else a slow test may find it started.
     process = opsbook(empty, "up", "--port", str(free_port()))
     until(lambda: (empty / ".opsbook" / "up.lock").exists())
     root = psutil.Process(process.pid)

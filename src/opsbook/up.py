@@ -58,8 +58,9 @@ def up(
     with Signals() as signals:
         supervisor = Supervisor(signals)
         try:
-            urls = _bring_up(place, supervisor)
+            urls = _bring_up(place, supervisor, signals)
             signals.interrupting = False
+            signals.interrupt()
             _announce(place, urls["ops"], json)
             supervisor.run()
         except KeyboardInterrupt:
@@ -92,12 +93,14 @@ class Place:
         return f"http://{bracketed}:{self.port}"
 
 
-def _bring_up(place: Place, supervisor: Supervisor) -> Mapping[str, str]:
+def _bring_up(place: Place, supervisor: Supervisor, signals: Signals) -> Mapping[str, str]:
     place.postgres.reserve()
     _clear_the_way(place)
     urls = place.postgres.start()
     supervisor.add(_databases(place), POSTGRES_STOP_STEPS)
+    signals.interrupt()
     _prepare_databases(urls)
+    signals.interrupt()
     environment = _environment(place, urls)
     web, worker = _web(place, environment), _worker(environment)
     supervisor.add([web, worker], PROGRAM_STOP_STEPS)

@@ -6,10 +6,13 @@ procrastinate `Blueprint`; any number of workers may run, and each period is run
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Iterable
 from copy import deepcopy
 
 from procrastinate import App, Blueprint, JobContext, PsycopgConnector
+from procrastinate.worker import Worker
 from psycopg import AsyncConnection
 
 from opsbook.core import audit
@@ -49,14 +52,27 @@ async def run_worker(settings: Settings, chapters: Iterable[Chapter]) -> None:
         NotConfigured: No ops database is known.
     """
     app = job_app(settings.require_url("ops"), chapters)
+    worker = Worker(
+        app,
+        name="opsbook",
+        concurrency=4,
+        delete_jobs="successful",
+        shutdown_graceful_timeout=5,
+        additional_context={"settings": settings},
+        # Its own handlers come only after it has registered: a stop in between would end the process on the spot.
+        install_signal_handlers=False,
+    )
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        stopping.set()
+        worker.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     async with app.open_async():
-        await app.run_worker_async(
-            name="opsbook",
-            concurrency=4,
-            delete_jobs="successful",
-            shutdown_graceful_timeout=5,
-            additional_context={"settings": settings},
-        )
+        if not stopping.is_set():  # which the worker forgets when it begins
+            await worker.run()
 
 
 def settings_of(context: JobContext) -> Settings:

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
+
+from opsbook.core.supervision.signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from opsbook.core.postgres.privileges import ProcessIdentity
@@ -46,18 +48,31 @@ def spawn(
 
     The session keeps a Ctrl-C in the terminal from reaching it before we stop things in order.
     Call this from the main thread: on Linux the program is stopped when the thread that started it ends.
+    An exception that a signal's handler raises meanwhile leaves no program behind.
     """
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        env=dict(environment),
-        cwd=folder,
-        start_new_session=True,
-        preexec_fn=_die_with_parent(stop_signal),  # noqa: PLW1509 (single-threaded here, and prctl has no other place)
-        **(identity or {}),
-    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=dict(environment),
+            cwd=folder,
+            start_new_session=True,
+            # Single-threaded here, and neither prctl nor the mask has another place.
+            preexec_fn=_between_fork_and_exec(stop_signal, before),  # noqa: PLW1509
+            **(identity or {}),
+        )
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # Runs the handlers of what came meanwhile.
+    except BaseException:
+        kill_session(process)
+        raise
+    return process
 
 
 def stop(processes: Sequence[Process], steps: Sequence[StopStep], *, impatient: Callable[[], bool] = bool) -> None:
@@ -95,18 +110,23 @@ def _wait_for(processes: Sequence[Process], seconds: float, impatient: Callable[
         time.sleep(0.02)
 
 
-def _die_with_parent(stop_signal: signal.Signals) -> Callable[[], None] | None:
-    """What the child does between fork and exec; after it changed its user, which would undo this."""
+def _between_fork_and_exec(stop_signal: signal.Signals, mask: Iterable[int]) -> Callable[[], None]:
+    """What the child does there; after it changed its user, which would undo the first part."""
     if sys.platform != "linux":
-        return None
+        return lambda: _set_mask(mask)
     prctl, parent = _LIBC.prctl, os.getpid()
 
     def prepare() -> None:
         prctl(PR_SET_PDEATHSIG, int(stop_signal), 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)  # We died between the fork and the line above.
+        _set_mask(mask)
 
     return prepare
+
+
+def _set_mask(mask: Iterable[int]) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 _LIBC = ctypes.CDLL(None, use_errno=True)

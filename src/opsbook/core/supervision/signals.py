@@ -36,6 +36,17 @@ class Signals:
         with suppress(BlockingIOError):
             self._reader.recv(4096)
 
+    def interrupt(self) -> None:
+        """Cut the start short if a request came whose KeyboardInterrupt was lost.
+
+        Python drops what a handler raises while a finalizer or a weak reference's callback runs.
+
+        Raises:
+            KeyboardInterrupt: A stop was requested.
+        """
+        if self.stop_requests:
+            raise KeyboardInterrupt
+
     def __enter__(self) -> Self:
         self._wakeup_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
