@@ -15,6 +15,7 @@ from opsbook.debugging.checkins.health import check_ins_in_health
 from opsbook.debugging.checkins.intake import CheckInStore
 from opsbook.debugging.errors.announcing import Announcer
 from opsbook.debugging.errors.attachments import AttachmentStore
+from opsbook.debugging.errors.counting import PendingCounts
 from opsbook.debugging.errors.dictionaries import Dictionaries
 from opsbook.debugging.errors.feedback import FeedbackStore, UserReportStore
 from opsbook.debugging.errors.writing import EventStore
@@ -41,7 +42,8 @@ log = get_logger(__name__)
 async def running(runtime: Runtime) -> AsyncIterator[None]:
     """Receive what SDKs send while the server lives, and write what waits before it ends."""
     dictionaries = Dictionaries(runtime.bus)
-    register("event", EventStore(runtime.settings.errors_full_per_hour, dictionaries))
+    pending = PendingCounts(runtime.pool)
+    register("event", EventStore(runtime.settings.errors_full_per_hour, dictionaries, pending.left))
     register("feedback", FeedbackStore())
     register("user_report", UserReportStore())
     register("attachment", AttachmentStore())
@@ -49,7 +51,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     projects = Projects(runtime.bus)
     quotas = Quotas(projects)
     announcer = Announcer(runtime.pool)
-    writer = Writer(runtime.pool, stores(), quotas, announcer.note)
+    writer = Writer(runtime.pool, stores(), quotas, (announcer.note, pending.committed))
     source_maps = SourceMaps(runtime.pool, runtime.bus)
     receiver = Receiver(
         projects,
@@ -69,7 +71,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     runtime.bus.start()
     await projects.load(runtime.pool)
     writing, forwarding = asyncio.create_task(writer.run()), asyncio.create_task(forwarder.run())
-    announcing = asyncio.create_task(announcer.run())
+    announcing, counting = asyncio.create_task(announcer.run()), asyncio.create_task(pending.run())
     try:
         async with check_ins_in_health(runtime), trails_in(runtime):
             yield
@@ -79,6 +81,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
         source_maps.forget()
         forwarding.cancel()
         announcing.cancel()
+        counting.cancel()
         writer.close()
         # A database that hangs must not hang the stop: what waits for it was never acknowledged.
         await asyncio.wait({writing}, timeout=_STOP_SECONDS)

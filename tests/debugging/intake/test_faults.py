@@ -94,7 +94,8 @@ def test_no_acknowledged_event_is_lost_when_the_server_is_killed(ops_url: str, t
         ).fetchone()
         assert row == (0,)
         counted = database.execute(
-            "select sum(events), (select count(*) from error_events) from error_issues"
+            "select sum(events), (select count(*) from error_events) from ("
+            "select events from error_issues union all select events from error_pending_counts)"
         ).fetchone()
     assert counted is not None
     assert counted[0] == counted[1] >= len(senders.acknowledged)

@@ -10,6 +10,7 @@ from procrastinate import Blueprint, JobContext
 from opsbook.core.jobs import settings_of
 from opsbook.core.postgres.connect import connect
 from opsbook.core.queries import load_queries
+from opsbook.debugging.errors.counting import count_pending
 from opsbook.debugging.errors.dictionaries import train_due
 
 blueprint = Blueprint()
@@ -28,6 +29,14 @@ async def tidy(context: JobContext, timestamp: int) -> None:
         await connection.execute(_QUERIES["drop_old_days"], {"days": settings.errors_kept_days})
         await connection.execute(_QUERIES["drop_dictionaries"], {"days": settings.errors_kept_days})
         await connection.execute(_QUERIES["tidy"], {"kept": COUNTS_KEPT, "days": settings.errors_kept_days})
+
+
+@blueprint.periodic(cron="* * * * *")
+@blueprint.task(queueing_lock="errors:count_pending", pass_context=True)
+async def count_what_is_pending(context: JobContext, timestamp: int) -> None:
+    """Count what a process that was killed had to leave pending."""
+    async with connect(settings_of(context).require_url("ops"), "opsbook worker") as connection:
+        await count_pending(connection)
 
 
 @blueprint.periodic(cron="*/10 * * * *")

@@ -1,10 +1,6 @@
--- Statements on errors. The first part, down to add_feedback, writes what arrives: locks are taken in the order of keys, issues before
--- anything that belongs to them, so that processes which write at once never wait for each other in a circle. The
--- second part is for operators.
-
--- name: hold_groups
--- Keep groups with their issues until this transaction ends.
-select opsbook.hold_error_groups(false)
+-- Statements on errors. The first part, down to add_feedback, writes what arrives: locks are taken in the order of
+-- keys, issues before anything that belongs to them, so that processes which write at once never wait for each other in
+-- a circle; and none waits for an issue that an operator holds. The second part is for operators.
 
 -- name: known_events
 -- Which events of the last day or so are there already: SDKs send again what they saw no answer to. One event may be
@@ -37,18 +33,41 @@ order by r.project_id, r.release
 on conflict do nothing
 returning project_id, release
 
--- name: lock_issues
--- Hold the issues that are about to be counted for.
-select from opsbook.error_issues where id = any (%(issues)s) order by id for update
+-- name: hold_groups
+-- Hold issues and their groups to count for them; gives the groups of which nobody else holds either.
+with issues as materialized (
+    select id from opsbook.error_issues where id = any (%(issues)s) order by id for no key update skip locked
+)
+select g.id
+from issues
+join opsbook.error_groups g on g.issue_id = issues.id
+where g.id = any (%(groups)s)
+order by g.id
+for no key update of g skip locked
 
 -- name: count
--- Add to everything that is counted of the events of a transaction: whom groups met, groups, trend lines, and the
--- issues, of which those that were resolved or ignored may come back. Gives what each issue had in this hour before.
-with met as (
+-- Add to everything that is counted of the events of a transaction, and of what is pending of the same groups, which
+-- are held: whom groups met, groups, trend lines, and the issues, of which those that were resolved or ignored may come
+-- back. Gives what each issue had in this hour before.
+with pending as (
+    delete from opsbook.error_pending_counts where group_id = any (%(held)s) returning *
+),
+tallies as (
+    select t.*, true as is_new
+    from unnest(
+        %(groups)s::bigint[], %(minutes)s::timestamptz[], %(events)s::bigint[], %(first_seen)s::timestamptz[],
+        %(last_seen)s::timestamptz[], %(releases)s::text[]
+    ) as t (group_id, minute, events, first_seen, last_seen, release)
+    union all
+    select group_id, minute, events, first_seen, last_seen, release, false from pending
+),
+met as (
     insert into opsbook.error_group_people (group_id, person)
     select m.group_id, m.person
     from unnest(%(people_groups)s::bigint[], %(people)s::bigint[]) as m (group_id, person)
-    order by m.group_id, m.person
+    union
+    select group_id, unnest(people) from pending
+    order by group_id, person
     on conflict do nothing
     returning group_id, person
 ),
@@ -65,27 +84,30 @@ people as (
 ),
 minutes as (
     insert into opsbook.error_group_minutes as held (group_id, minute, events)
-    select t.group_id, t.minute, t.events
-    from unnest(%(minute_groups)s::bigint[], %(minutes)s::timestamptz[], %(minute_events)s::bigint[])
-        as t (group_id, minute, events)
-    order by t.group_id, t.minute
+    select group_id, minute, sum(events) from tallies group by group_id, minute order by group_id, minute
     on conflict (group_id, minute) do update set events = held.events + excluded.events
+),
+sums as (
+    select group_id, sum(events) as events, min(first_seen) as first_seen, max(last_seen) as last_seen,
+        (array_agg(release order by last_seen desc) filter (where release is not null))[1] as release,
+        coalesce(sum(events) filter (where is_new), 0) as new_events,
+        coalesce(sum(events) filter (where is_new or minute >= date_trunc('hour', now())), 0) as hour_events
+    from tallies
+    group by group_id
 ),
 added as (
     update opsbook.error_groups g
     set events = g.events + t.events,
         first_seen = least(g.first_seen, t.first_seen),
         last_seen = greatest(g.last_seen, t.last_seen)
-    from unnest(
-        %(groups)s::bigint[], %(events)s::bigint[], %(first_seen)s::timestamptz[], %(last_seen)s::timestamptz[],
-        %(releases)s::text[]
-    ) as t (id, events, first_seen, last_seen, release)
-    where g.id = t.id
+    from sums t
+    where g.id = t.group_id
     returning g.issue_id, t.*
 ),
 issues as (
     select issue_id, sum(events) as events, min(first_seen) as first_seen, max(last_seen) as last_seen,
-        (array_agg(release order by last_seen desc) filter (where release is not null))[1] as release
+        (array_agg(release order by last_seen desc) filter (where release is not null))[1] as release,
+        sum(new_events) as new_events, sum(hour_events) as hour_events
     from added
     group by issue_id
 )
@@ -97,11 +119,60 @@ set events = i.events + t.events,
     first_release = coalesce(i.first_release, t.release),
     last_release = coalesce(t.release, i.last_release),
     flood_hour = date_trunc('hour', now()),
-    flood_events = t.events + case when i.flood_hour = date_trunc('hour', now()) then i.flood_events else 0 end
+    flood_events = t.hour_events + case when i.flood_hour = date_trunc('hour', now()) then i.flood_events else 0 end
 from issues t
 left join people p on p.issue_id = t.issue_id
 where i.id = t.issue_id
-returning i.id, i.flood_events - t.events as before
+returning i.id, (i.flood_events - t.new_events)::bigint as before
+
+-- name: leave_pending
+-- Leave to be counted later what belongs to groups that somebody else holds. Gives what each issue had in this hour
+-- before, as far as that is known.
+with left_for_later as (
+    insert into opsbook.error_pending_counts (
+        group_id, minute, events, people, first_seen, last_seen, release, project_id, hash, parts, title, culprit,
+        level, platform
+    )
+    select t.group_id, t.minute, t.events,
+        array(
+            select m.person from unnest(%(people_groups)s::bigint[], %(people)s::bigint[]) as m (group_id, person)
+            where m.group_id = t.group_id
+        ),
+        t.first_seen, t.last_seen, t.release, t.project_id, t.hash, t.parts::jsonb, t.title, t.culprit, t.level, t.platform
+    from unnest(
+        %(groups)s::bigint[], %(minutes)s::timestamptz[], %(events)s::bigint[], %(first_seen)s::timestamptz[],
+        %(last_seen)s::timestamptz[], %(releases)s::text[], %(projects)s::bigint[], %(hashes)s::bytea[],
+        %(parts)s::text[], %(titles)s::text[], %(culprits)s::text[], %(levels)s::text[], %(platforms)s::text[]
+    ) as t (
+        group_id, minute, events, first_seen, last_seen, release, project_id, hash, parts, title, culprit, level, platform
+    )
+)
+select i.id,
+    (
+        case when i.flood_hour = date_trunc('hour', now()) then i.flood_events else 0 end + coalesce((
+            select sum(p.events) from opsbook.error_pending_counts p
+            join opsbook.error_groups g on g.id = p.group_id
+            where g.issue_id = i.id and p.minute >= date_trunc('hour', now())
+        ), 0)
+    )::bigint as before
+from opsbook.error_issues i
+where i.id = any (%(issues)s)
+
+-- name: revive_groups
+-- Make groups anew that were deleted while events of theirs were on their way.
+select opsbook.revive_error_groups()
+
+-- name: pending_groups
+-- Groups of which something is pending; in no order, so that those which somebody holds keep no others waiting.
+select g.id, g.issue_id
+from opsbook.error_groups g
+where g.id in (select group_id from opsbook.error_pending_counts)
+order by random()
+limit %(limit)s
+
+-- name: hold_pending
+-- Whether this transaction is the one that counts what is pending; another may be at it.
+select pg_try_advisory_xact_lock(hashtext('opsbook.error_pending_counts')) as is_ours
 
 -- name: copy_events
 -- The events themselves.
@@ -439,15 +510,7 @@ select opsbook.split_error_issue(%(id)s, %(groups)s) as made
 
 -- name: delete_issue
 -- Forget an issue and its events.
-with held as (
-    select opsbook.hold_error_groups(true)
-),
-events as (
-    delete from opsbook.error_events e using held
-    where e.group_id = any (array(select id from opsbook.error_groups where issue_id = %(id)s))
-)
-delete from opsbook.error_issues i using held where i.id = %(id)s
-returning i.id
+select id from opsbook.delete_error_issue(%(id)s) as id where id is not null
 
 -- name: projects
 -- Every project, with what it sent within a day.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 from uuid import UUID
 
-import msgspec
-
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
+from opsbook.debugging.errors.counting import Group, Placed, count
 from opsbook.debugging.errors.dictionaries import Dictionaries
 from opsbook.debugging.errors.rows import EventRow, read_row
 from opsbook.debugging.errors.sampling import stands_for
@@ -25,21 +23,15 @@ Key: TypeAlias = tuple[int, bytes]
 """A project and a fingerprint."""
 
 
-class Group(msgspec.Struct, frozen=True):
-    """A group and the issue that it belongs to."""
-
-    id: int
-    issue_id: int
-
-
-Placed: TypeAlias = tuple[EventRow, Group]
-
-
 class EventStore:
     """The store of `event` items. Of each issue the first `full_per_hour` events of an hour are kept whole."""
 
-    def __init__(self, full_per_hour: int, dictionaries: Dictionaries) -> None:
+    def __init__(
+        self, full_per_hour: int, dictionaries: Dictionaries, left_pending: Callable[[], None] = lambda: None
+    ) -> None:
+        """`left_pending` is called where what is written leaves something to be counted later."""
         self._full_per_hour = full_per_hour
+        self._left_pending = left_pending
         self._dictionaries = dictionaries
         self._releases: set[tuple[int, str]] = set()
         """Known to be in the database."""
@@ -48,14 +40,13 @@ class EventStore:
         return (read_row(item.payload, origin, self._dictionaries.newest(origin.project_id)),)
 
     async def write(self, connection: Connection, rows: Sequence[EventRow], counts: Counts) -> None:
-        await connection.execute(_QUERIES["hold_groups"])
         new = await _without_duplicates(connection, rows, counts)
         if not new:
             return
         await self._add_releases(connection, new)
         groups = await _groups_of(connection, new)
         placed = [(row, groups[row.project_id, row.hash]) for row in new]
-        before = await _count(connection, placed)
+        before = await count(connection, placed, self._left_pending)
         kept = _sampled(placed, before, self._full_per_hour)
         await _copy(connection, kept)
 
@@ -104,54 +95,6 @@ async def _new_group(connection: Connection, row: EventRow) -> Group:
     made = await (await connection.execute(_QUERIES["new_group"], parameters)).fetchone()
     assert made is not None
     return Group(made["id"], made["issue_id"])
-
-
-async def _count(connection: Connection, placed: Sequence[Placed]) -> Mapping[int, int]:
-    """Count the events for their groups and issues; gives how many each issue had in this hour before."""
-    await connection.execute(_QUERIES["lock_issues"], {"issues": sorted({group.issue_id for _, group in placed})})
-    groups = _tallies(placed)
-    minutes = Counter((group.id, row.received_at.replace(second=0, microsecond=0)) for row, group in placed)
-    people = {(group.id, row.person) for row, group in placed if row.person is not None}
-    parameters = {
-        "people_groups": [key[0] for key in people],
-        "people": [key[1] for key in people],
-        "minute_groups": [key[0] for key in minutes],
-        "minutes": [key[1] for key in minutes],
-        "minute_events": list(minutes.values()),
-        "groups": list(groups),
-        "events": [tally.events for tally in groups.values()],
-        "first_seen": [tally.first_seen for tally in groups.values()],
-        "last_seen": [tally.last_seen for tally in groups.values()],
-        "releases": [tally.release for tally in groups.values()],
-    }
-    counted = await (await connection.execute(_QUERIES["count"], parameters)).fetchall()
-    return {row["id"]: row["before"] for row in counted}
-
-
-class _Tally(msgspec.Struct):
-    """What a transaction adds to a group."""
-
-    events: int
-    first_seen: datetime
-    last_seen: datetime
-    release: str | None
-
-    def add(self, row: EventRow) -> None:
-        self.events += 1
-        self.first_seen = min(self.first_seen, row.occurred_at)
-        if row.occurred_at >= self.last_seen:
-            self.last_seen, self.release = row.occurred_at, row.release or self.release
-
-
-def _tallies(placed: Sequence[Placed]) -> Mapping[int, _Tally]:
-    """By group."""
-    groups: dict[int, _Tally] = {}
-    for row, group in placed:
-        tally = groups.get(group.id)
-        if tally is None:
-            groups[group.id] = tally = _Tally(0, row.occurred_at, row.occurred_at, None)
-        tally.add(row)
-    return groups
 
 
 def _sampled(placed: Sequence[Placed], before: Mapping[int, int], full: int) -> Iterable[tuple[EventRow, Group, int]]:

@@ -81,9 +81,9 @@ class Writer:
         pool: Pool,
         stores: Mapping[str, ItemStore],
         quotas: Quotas,
-        committed: Callable[[], None] = lambda: None,
+        committed: Sequence[Callable[[], None]] = (),
     ) -> None:
-        """`committed` is called after each transaction that wrote something sent."""
+        """`committed` are called after each transaction that wrote something sent."""
         self._pool = pool
         self._committed = committed
         self._stores = stores
@@ -187,7 +187,8 @@ class Writer:
         else:
             self._pause = 0.0
             if batch:
-                self._committed()
+                for tell in self._committed:
+                    tell()
             for submission in batch:
                 if not submission.committed.done():
                     submission.committed.set_result(None)
