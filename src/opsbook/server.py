@@ -96,7 +96,7 @@ class Opsbook:
         self.control_plane = _control_plane(self.runtime)
         ours = CrossOrigin(RequestContext(self.control_plane, self.proxies), _OPEN_TO_BROWSERS)
         # Before the request log: a line for each error sent says less than the error, and would feed on itself.
-        self.app: ASGIApp = Guarded(Intake(ours, self.runtime), self.blocks, self.proxies)
+        self.app: ASGIApp = Guarded(Intake(ours, self.runtime, self.proxies), self.blocks, self.proxies)
 
     def check(self, name: str, *, critical: bool = False) -> Callable[[Check], Check]:
         """A health check of one's own, as a decorator: a function, async or not, that raises when it is not well."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import select
+import socket
 import string
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +18,7 @@ import pytest
 
 from opsbook.debugging.errors.attachments import MOST_FILES
 from opsbook.debugging.errors.compression import read_payload
+from opsbook.debugging.intake.body import MOST_BODY_BYTES
 from tests.debugging.sending import Sender, envelope, key_of, new_event
 
 Database = psycopg.Connection[Any]
@@ -131,6 +135,22 @@ def test_secrets_are_taken_out_before_anything_is_kept(sender: Sender, database:
     kept = str(row) + str(read_payload(row[-2]))
     assert "[Filtered]" in kept
     assert "hunter2" not in kept
+
+
+def test_bodies_that_never_end_keep_nobody_else_out(sender: Sender, server: str) -> None:
+    head = (
+        f"POST /api/1/envelope/?sentry_key={sender.key} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Content-Length: {MOST_BODY_BYTES}\r\n\r\n"
+    ).encode()
+    to = (httpx.URL(server).host, httpx.URL(server).port or 0)
+    with socket.create_connection(to) as first, socket.create_connection(to) as second:
+        for trickling in (first, second):
+            trickling.settimeout(30)
+            with suppress(ConnectionError):  # it may be refused before it has sent all
+                trickling.sendall(head + bytes(MOST_BODY_BYTES - 1))
+        refused, _, _ = select.select([first, second], [], [], 30)
+        assert [each.recv(12) for each in refused] == [b"HTTP/1.1 429"], "one address has no room for two as large"
+        sender.event()
 
 
 def test_a_decompression_bomb_is_refused(sender: Sender) -> None:

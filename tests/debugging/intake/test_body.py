@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from opsbook.debugging.intake.body import MOST_BODY_BYTES, ROOM_BYTES, Room
+from opsbook.debugging.intake.body import ARRIVING_BYTES, MOST_BODY_BYTES, ROOM_BYTES, Room
 from opsbook.debugging.intake.refusals import Busy
 from opsbook.debugging.protocol.errors import Malformed, TooLarge
 
@@ -27,6 +27,27 @@ def request_of(*chunks: bytes, **headers: str) -> Request:
 
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     return Request({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": raw}, receive)
+
+
+async def trickled(room: Room, size_bytes: int, address: str | None = None) -> asyncio.Task[None]:
+    """A body of which so much has arrived, and no end comes; the task that reads it."""
+    arrived, waiting = asyncio.Event(), [{"type": "http.request", "body": bytes(size_bytes), "more_body": True}]
+
+    async def receive() -> Message:
+        if waiting:
+            return waiting.pop()
+        arrived.set()
+        return await asyncio.Future()
+
+    async def read() -> None:
+        request = Request({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}, receive)
+        async with room.body_of(request, address=address):
+            raise AssertionError("it is not whole")
+
+    reading = asyncio.create_task(read())
+    reading.add_done_callback(lambda _: arrived.set())
+    await arrived.wait()
+    return reading
 
 
 @asynccontextmanager
@@ -74,6 +95,43 @@ async def test_a_full_room_refuses_until_somebody_leaves() -> None:
                     pass
         async with held.body_of(request_of(body)) as again:
             assert len(again) == MOST_BODY_BYTES
+
+
+async def test_who_trickles_gives_way_to_who_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with room() as held:
+        trickling = [await trickled(held, MOST_BODY_BYTES) for _ in range(ROOM_BYTES // MOST_BODY_BYTES)]
+        with pytest.raises(Busy):
+            async with held.body_of(request_of(bytes(MOST_BODY_BYTES))):
+                pass
+        monkeypatch.setattr("opsbook.debugging.intake.body.SLOW_SECONDS", 0.0)
+        with pytest.raises(Busy):
+            async with held.body_of(request_of(bytes(MOST_BODY_BYTES)), is_known=False):
+                pass
+        async with held.body_of(request_of(bytes(MOST_BODY_BYTES))) as welcome:
+            assert len(welcome) == MOST_BODY_BYTES
+            with pytest.raises(Busy):
+                await trickling[0]
+            assert not trickling[1].done(), "no more give way than must"
+        for task in trickling[1:]:
+            task.cancel()
+        await asyncio.gather(*trickling, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("one", "neighbour"),
+    [("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::2:1"), ("::ffff:192.0.2.1", "192.0.2.1")],
+)
+async def test_one_address_has_a_share_of_the_room(one: str, neighbour: str) -> None:
+    async with room() as held:
+        trickling = await trickled(held, MOST_BODY_BYTES, one)
+        with pytest.raises(Busy):
+            await (await trickled(held, ARRIVING_BYTES - MOST_BODY_BYTES + 1, neighbour))
+        async with held.body_of(request_of(b"small"), address=neighbour) as body:
+            assert body == b"small"
+        async with held.body_of(request_of(bytes(MOST_BODY_BYTES)), address="192.0.2.7") as body:
+            assert len(body) == MOST_BODY_BYTES
+        trickling.cancel()
+        await asyncio.gather(trickling, return_exceptions=True)
 
 
 @pytest.mark.parametrize(

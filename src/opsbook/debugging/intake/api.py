@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from opsbook.core.errors import OpsbookError
+from opsbook.core.http.client_address import UNKNOWN, TrustedProxies
 from opsbook.core.runtime import Runtime
 from opsbook.debugging.intake.body import INLINE_BYTES
 from opsbook.debugging.intake.forwarding import Forwarder
@@ -34,9 +35,10 @@ PATH: Final = re.compile(r"/api/([0-9]{1,18})/(envelope|store)/?")
 class Intake:
     """Answers the paths of the protocol; all others it leaves to `app`."""
 
-    def __init__(self, app: ASGIApp, runtime: Runtime) -> None:
+    def __init__(self, app: ASGIApp, runtime: Runtime, proxies: TrustedProxies) -> None:
         self._app = app
         self._runtime = runtime
+        self._proxies = proxies
 
     @staticmethod
     def takes(path: str) -> bool:
@@ -68,11 +70,12 @@ class Intake:
         project = None
         if "x-sentry-auth" in request.headers or "sentry_key" in request.url.query:
             project = _authenticated(request, receiver, project_id, None)  # before a stranger's body is read
-        async with receiver.room.body_of(request, is_known=project is not None) as body:
+        caller = self._proxies.client_address(request.scope)
+        address = None if caller == UNKNOWN else caller
+        async with receiver.room.body_of(request, address=address, is_known=project is not None) as body:
             envelope = await receiver.room.work(lambda: read(body), is_small=len(body) <= INLINE_BYTES)
             if project is None or envelope.dsn is not None:
                 project = _authenticated(request, receiver, project_id, envelope.dsn)
-            address = request.client.host if request.client else None
             receipt = await receiver.receive(project, envelope, address, len(body))
             self._runtime.get(Forwarder).forward(envelope, body)
             return receipt
