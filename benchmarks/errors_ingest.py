@@ -74,7 +74,10 @@ def main() -> None:
 def prepare(url: str) -> str:
     """A project with a quota that is never reached; gives its key."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("update error_projects set events_per_hour = 2000000000")
+        connection.execute(
+            "update error_projects set events_per_minute = null, events_per_hour = 2000000000, events_per_day = null,"
+            " megabytes_per_day = 2000000000"
+        )
         row = connection.execute("select public_key from error_project_keys").fetchone()
         assert row is not None
         return str(row[0])

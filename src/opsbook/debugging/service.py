@@ -18,6 +18,7 @@ from opsbook.debugging.errors.attachments import AttachmentStore
 from opsbook.debugging.errors.counting import PendingCounts
 from opsbook.debugging.errors.dictionaries import Dictionaries
 from opsbook.debugging.errors.feedback import FeedbackStore, UserReportStore
+from opsbook.debugging.errors.health import quotas_in_health
 from opsbook.debugging.errors.writing import EventStore
 from opsbook.debugging.intake.forwarding import Forwarder
 from opsbook.debugging.intake.items import register, stores
@@ -73,7 +74,7 @@ async def running(runtime: Runtime) -> AsyncIterator[None]:
     writing, forwarding = asyncio.create_task(writer.run()), asyncio.create_task(forwarder.run())
     announcing, counting = asyncio.create_task(announcer.run()), asyncio.create_task(pending.run())
     try:
-        async with check_ins_in_health(runtime), trails_in(runtime):
+        async with quotas_in_health(runtime), check_ins_in_health(runtime), trails_in(runtime):
             yield
     finally:
         projects.forget()

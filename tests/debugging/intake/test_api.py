@@ -9,6 +9,7 @@ import select
 import socket
 import string
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,8 +19,10 @@ import pytest
 
 from opsbook.debugging.errors.attachments import MOST_FILES
 from opsbook.debugging.errors.compression import read_payload
+from opsbook.debugging.errors.projects import USUAL_QUOTAS
 from opsbook.debugging.intake.body import MOST_BODY_BYTES
 from tests.debugging.sending import Sender, envelope, key_of, new_event
+from tests.flags.helpers import until
 
 Database = psycopg.Connection[Any]
 
@@ -162,8 +165,6 @@ def test_a_disabled_key_is_refused_at_once(anonymous: httpx.Client, database: Da
     row = database.execute("insert into error_project_keys (project_id) values (1) returning public_key").fetchone()
     assert row is not None
     sender = Sender(anonymous, row[0])
-    from tests.flags.helpers import until
-
     until(lambda: sender.send(("event", new_event())).status_code == 200, within=5)
     database.execute("update error_project_keys set disabled_at = now() where public_key = %s", [row[0]])
     until(lambda: sender.send(("event", new_event())).status_code == 403, within=5)
@@ -174,8 +175,6 @@ def test_a_used_up_quota_tells_senders_to_hold_back(anonymous: httpx.Client, dat
     row = database.execute("insert into error_project_keys (project_id) values (50) returning public_key").fetchone()
     assert row is not None
     sender = Sender(anonymous, row[0], 50)
-    from tests.flags.helpers import until
-
     until(lambda: sender.send(("event", new_event())).status_code == 429, within=5)
     answer = sender.send(("event", new_event()))
     assert answer.headers["X-Sentry-Rate-Limits"].endswith(":error:project:quota")
@@ -184,6 +183,41 @@ def test_a_used_up_quota_tells_senders_to_hold_back(anonymous: httpx.Client, dat
     mixed = sender.send(("event", new_event()), ("session", {}))
     assert mixed.status_code == 200
     assert "X-Sentry-Rate-Limits" in mixed.headers
+
+
+def test_who_knows_a_key_cannot_fill_the_disk(
+    anonymous: httpx.Client, api: httpx.Client, sender: Sender, database: Database
+) -> None:
+    made = api.post("/api/admin/error-projects", json={"name": "filled", "megabytes_per_day": 1}).json()
+    filling = Sender(anonymous, made["public_key"], made["project_id"])
+    file = ("attachment", random.randbytes(600_000))
+    until(lambda: filling.send(("session", {})).status_code == 200, within=5)
+    for _ in range(2):
+        event = new_event("Filled")
+        assert filling.send(("event", event), file, event_id=event["event_id"]).status_code == 200
+    refused = filling.send(("feedback", {}))
+    assert refused.status_code == 429
+    assert "1 MB for this day" in refused.json()["detail"]
+    assert refused.headers["X-Sentry-Rate-Limits"].endswith("::project:quota"), "a limit for everything"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 3600
+    sender.event()
+
+    def warned() -> bool:
+        checks = api.get("/api/monitoring/health").json()["checks"]
+        found = next(check for check in checks if check["name"] == "error_quotas")
+        return found["status"] == "warn" and "filled (" in found["detail"]
+
+    until(warned, within=20)
+
+
+def test_a_project_has_quotas_unless_it_is_told_otherwise(api: httpx.Client, database: Database) -> None:
+    api.post("/api/admin/error-projects", json={"name": "unasked"}).raise_for_status()
+    api.post("/api/admin/error-projects", json={"name": "free", **dict.fromkeys(asdict(USUAL_QUOTAS))})
+    database.execute("insert into error_projects (name) values ('typed')")
+    projects = {each["name"]: each for each in api.get("/api/admin/error-projects").json()}
+    quotas = {name: {key: projects[name][key] for key in asdict(USUAL_QUOTAS)} for name in projects}
+    assert quotas["default"] == quotas["unasked"] == quotas["typed"] == asdict(USUAL_QUOTAS)
+    assert set(quotas["free"].values()) == {None}
 
 
 def test_what_a_report_makes_up_stops_nobody_else(sender: Sender, database: Database) -> None:
@@ -219,7 +253,5 @@ def test_one_event_may_be_sent_to_several_projects(anonymous: httpx.Client, send
     assert row is not None
     other, event = Sender(anonymous, row[0], 51), new_event()
     assert sender.send(("event", event)).status_code == 200
-    from tests.flags.helpers import until
-
     until(lambda: other.send(("event", event)).status_code == 200, within=5)
     assert events(database, event["event_id"]) == 2

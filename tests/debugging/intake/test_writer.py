@@ -12,7 +12,7 @@ import pytest
 
 from opsbook.core.bus import Bus
 from opsbook.core.postgres.connect import Connection, make_pool
-from opsbook.debugging.intake.items import Count, Counts, Origin
+from opsbook.debugging.intake.items import Count, Counts, Kept, Origin
 from opsbook.debugging.intake.projects import Projects
 from opsbook.debugging.intake.quotas import Quotas
 from opsbook.debugging.intake.refusals import Away
@@ -32,7 +32,7 @@ class Notes:
     def read(self, item: Item, origin: Origin) -> Sequence[str]:
         raise NotImplementedError
 
-    async def write(self, connection: Connection, rows: Sequence[str], counts: Counts) -> None:
+    async def write(self, connection: Connection, rows: Sequence[str], counts: Counts) -> Kept:
         for row in rows:
             if row == "limit":
                 raise psycopg.errors.ProgramLimitExceeded
@@ -44,6 +44,7 @@ class Notes:
                 self._raced.add(row)
                 raise psycopg.errors.DeadlockDetected
         self.written += rows
+        return Kept()
 
 
 @asynccontextmanager

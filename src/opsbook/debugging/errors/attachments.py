@@ -11,7 +11,7 @@ import msgspec
 
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
-from opsbook.debugging.intake.items import Count, Counts, Origin
+from opsbook.debugging.intake.items import Count, Counts, Kept, Origin
 from opsbook.debugging.protocol.document import clean
 from opsbook.debugging.protocol.envelope import Item
 from opsbook.debugging.protocol.errors import Malformed, TooLarge
@@ -22,6 +22,8 @@ MOST_BYTES: Final = 5 * 1024 * 1024
 MOST_FILES: Final = 10
 """Of one event."""
 NAME_CHARACTERS: Final = 200
+ROW_BYTES: Final = 300
+"""On disk, with its indexes, beside the content."""
 CATEGORY: Final = "attachment"
 _QUERIES: Final = load_queries("opsbook.debugging.errors")
 
@@ -56,7 +58,7 @@ class AttachmentStore:
             ),
         )
 
-    async def write(self, connection: Connection, rows: Sequence[Attachment], counts: Counts) -> None:
+    async def write(self, connection: Connection, rows: Sequence[Attachment], counts: Counts) -> Kept:
         added = await connection.execute(
             _QUERIES["add_attachments"],
             {
@@ -70,11 +72,14 @@ class AttachmentStore:
                 "most": MOST_FILES,
             },
         )
-        kept = Counter(row["project_id"] for row in await added.fetchall())
-        for project_id, files in kept.items():
-            counts[Count(project_id, CATEGORY, "accepted")] += files
-        for project_id, files in (Counter(row.project_id for row in rows) - kept).items():
-            counts[Count(project_id, CATEGORY, "counted", "event_not_kept")] += files
+        kept = Kept()
+        for row in await added.fetchall():
+            counts[Count(row["project_id"], CATEGORY, "accepted")] += 1
+            kept[row["project_id"]] += ROW_BYTES + row["bytes"]
+        for project_id, files in Counter(row.project_id for row in rows).items():
+            if lost := files - counts[Count(project_id, CATEGORY, "accepted")]:
+                counts[Count(project_id, CATEGORY, "counted", "event_not_kept")] += lost
+        return kept
 
 
 def _named(text: str | None) -> str | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from opsbook.core.postgres.connect import Connection
 from opsbook.core.queries import load_queries
-from opsbook.debugging.intake.items import Count, Counts, Origin
+from opsbook.debugging.intake.items import Count, Counts, Kept, Origin
 from opsbook.debugging.protocol.document import read_document
 from opsbook.debugging.protocol.envelope import Item
 from opsbook.debugging.protocol.errors import Malformed
@@ -21,6 +21,8 @@ from opsbook.debugging.protocol.identifiers import as_uuid, event_id
 CATEGORY: Final = "feedback"
 MESSAGE_CHARACTERS: Final = 4_096
 NAME_CHARACTERS: Final = 200
+ROW_BYTES: Final = 500
+"""On disk, with its indexes, beside the message."""
 _QUERIES: Final = load_queries("opsbook.debugging.errors")
 
 
@@ -43,8 +45,8 @@ class UserReportStore:
         report = _scrubbed(item, origin)
         return (_feedback(report, report.get("comments"), report.get("event_id"), origin),)
 
-    async def write(self, connection: Connection, rows: Sequence[Feedback], counts: Counts) -> None:
-        await _write(connection, rows, counts)
+    async def write(self, connection: Connection, rows: Sequence[Feedback], counts: Counts) -> Kept:
+        return await _write(connection, rows, counts)
 
 
 class FeedbackStore:
@@ -59,8 +61,8 @@ class FeedbackStore:
         about = given.get("associated_event_id") or origin.event_id
         return (_feedback({**given, "email": given.get("contact_email")}, given.get("message"), about, origin),)
 
-    async def write(self, connection: Connection, rows: Sequence[Feedback], counts: Counts) -> None:
-        await _write(connection, rows, counts)
+    async def write(self, connection: Connection, rows: Sequence[Feedback], counts: Counts) -> Kept:
+        return await _write(connection, rows, counts)
 
 
 def _scrubbed(item: Item, origin: Origin) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def _text(value: object) -> str | None:
     return value[:NAME_CHARACTERS] or None if isinstance(value, str) else None
 
 
-async def _write(connection: Connection, rows: Sequence[Feedback], counts: Counts) -> None:
+async def _write(connection: Connection, rows: Sequence[Feedback], counts: Counts) -> Kept:
     await connection.execute(
         _QUERIES["add_feedback"],
         {
@@ -103,3 +105,7 @@ async def _write(connection: Connection, rows: Sequence[Feedback], counts: Count
     )
     for project_id, written in Counter(row.project_id for row in rows).items():
         counts[Count(project_id, CATEGORY, "accepted")] += written
+    kept = Kept()
+    for row in rows:
+        kept[row.project_id] += ROW_BYTES + len(row.message.encode())
+    return kept

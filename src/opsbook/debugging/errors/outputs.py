@@ -166,4 +166,6 @@ class ProjectOutput(_Row):
     name: str
     events_per_minute: int | None
     events_per_hour: int | None
+    events_per_day: int | None
+    megabytes_per_day: int | None
     created_at: datetime

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,31 +17,41 @@ from opsbook.core.queries import load_queries
 _QUERIES: Final = load_queries("opsbook.debugging.errors")
 
 
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """How much a project may send; None for any amount."""
+
+    events_per_minute: int | None = None
+    events_per_hour: int | None = None
+    events_per_day: int | None = None
+    megabytes_per_day: int | None = None
+
+
+USUAL_QUOTAS: Final = Quotas(events_per_minute=60_000, events_per_day=5_000_000, megabytes_per_day=1_000)
+"""Of a project that is made without others; the same as the table's. 30 GB at most are kept of it for 30 days."""
+
+
 async def list_projects(connection: Connection) -> Sequence[DictRow]:
     """Every project, with the events that it sent within a day."""
     return await (await connection.execute(_QUERIES["projects"])).fetchall()
 
 
-async def create_project(
-    connection: Connection, name: str, events_per_minute: int | None = None, events_per_hour: int | None = None
-) -> tuple[DictRow, DictRow]:
+async def create_project(connection: Connection, name: str, quotas: Quotas = USUAL_QUOTAS) -> tuple[DictRow, DictRow]:
     """A new project, and its first key.
 
     Raises:
         Conflict: The name is taken.
     """
-    parameters = {"name": name, "events_per_minute": events_per_minute, "events_per_hour": events_per_hour}
+    parameters = {"name": name, **asdict(quotas)}
     project = await (await connection.execute(_QUERIES["create_project"], parameters)).fetchone()
     if project is None:
         raise Conflict(f"there is a project {name!r} already")
     return project, await create_key(connection, name, "first")
 
 
-async def set_quotas(
-    connection: Connection, name: str, events_per_minute: int | None, events_per_hour: int | None
-) -> DictRow:
-    """How many events the project may send; None for as many as it likes. Raises `NotFound`."""
-    parameters = {"name": name, "events_per_minute": events_per_minute, "events_per_hour": events_per_hour}
+async def set_quotas(connection: Connection, name: str, quotas: Quotas) -> DictRow:
+    """How much the project may send. Raises `NotFound`."""
+    parameters = {"name": name, **asdict(quotas)}
     return _found(await (await connection.execute(_QUERIES["set_quotas"], parameters)).fetchone(), name)
 
 
@@ -62,6 +73,12 @@ async def set_key(connection: Connection, public_key: str, *, disabled: bool) ->
     if row is None:
         raise NotFound(f"there is no key {public_key[:64]!r}; `opsbook errors key list` shows them")
     return row
+
+
+async def refused_by_quota(connection: Connection) -> Mapping[str, int]:
+    """Projects that had something refused within the hour because a quota was used up, with how many items."""
+    rows = await (await connection.execute(_QUERIES["refused_by_quota"])).fetchall()
+    return {row["name"]: row["items"] for row in rows}
 
 
 async def item_counts(connection: Connection, period: timedelta) -> Sequence[DictRow]:

@@ -16,6 +16,7 @@ from opsbook.core.http.identity import requires
 from opsbook.core.http.problems import problems
 from opsbook.debugging.errors import projects
 from opsbook.debugging.errors.outputs import KeyOutput, ProjectOutput
+from opsbook.debugging.errors.projects import USUAL_QUOTAS, Quotas
 
 router = APIRouter(tags=["Errors"], responses=problems(400, 401, 403, 404, 409, 413, 422, 503))
 
@@ -29,18 +30,28 @@ Key = Annotated[str, Path(pattern="^[A-Za-z0-9]{1,64}$")]
 
 
 class QuotasInput(BaseModel):
-    """How many events may be sent; null for as many as there are."""
+    """How much may be sent; null for any amount. Beyond its megabytes (of 1,000,000 bytes) nothing at all is kept."""
 
     model_config = ConfigDict(extra="forbid")
 
     events_per_minute: Quota = None
     events_per_hour: Quota = None
+    events_per_day: Quota = None
+    megabytes_per_day: Quota = None
+
+    def quotas(self) -> Quotas:
+        """As the project has them."""
+        return Quotas(self.events_per_minute, self.events_per_hour, self.events_per_day, self.megabytes_per_day)
 
 
 class ProjectInput(QuotasInput):
-    """A new project."""
+    """A new project; it has the usual quotas where it is given none."""
 
     name: str = Field(pattern=NAME_PATTERN)
+    events_per_minute: Quota = USUAL_QUOTAS.events_per_minute
+    events_per_hour: Quota = USUAL_QUOTAS.events_per_hour
+    events_per_day: Quota = USUAL_QUOTAS.events_per_day
+    megabytes_per_day: Quota = USUAL_QUOTAS.megabytes_per_day
 
 
 class KeyInput(BaseModel):
@@ -78,14 +89,14 @@ async def list_projects(runtime: Running, _: Reads) -> list[ProjectOutput]:
 @router.post("/api/admin/error-projects", summary="Create a project, with a key", status_code=201)
 async def create_project(runtime: Running, identity: Writes, given: ProjectInput) -> KeyOutput:
     async with acting(runtime.pool, identity) as connection:
-        _, key = await projects.create_project(connection, given.name, given.events_per_minute, given.events_per_hour)
+        _, key = await projects.create_project(connection, given.name, given.quotas())
     return KeyOutput.model_validate(key)
 
 
-@router.put("/api/admin/error-projects/{name}/quotas", summary="Set how many events a project may send")
+@router.put("/api/admin/error-projects/{name}/quotas", summary="Set how much a project may send")
 async def set_quotas(runtime: Running, identity: Writes, name: Name, given: QuotasInput) -> ProjectOutput:
     async with acting(runtime.pool, identity) as connection:
-        row = await projects.set_quotas(connection, name, given.events_per_minute, given.events_per_hour)
+        row = await projects.set_quotas(connection, name, given.quotas())
     return ProjectOutput.model_validate(row)
 
 

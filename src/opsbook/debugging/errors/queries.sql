@@ -200,7 +200,7 @@ where exists (
         select count(*) from unnest(%(events)s::uuid[]) with ordinality as earlier (event_id, number)
         where earlier.event_id = a.event_id and earlier.number < a.number
     )
-returning project_id
+returning project_id, bytes
 
 -- name: add_feedback
 -- What people wrote; sent twice it is kept once.
@@ -525,15 +525,16 @@ order by p.id
 
 -- name: create_project
 -- A new project.
-insert into opsbook.error_projects (name, events_per_minute, events_per_hour)
-values (%(name)s, %(events_per_minute)s, %(events_per_hour)s)
+insert into opsbook.error_projects (name, events_per_minute, events_per_hour, events_per_day, megabytes_per_day)
+values (%(name)s, %(events_per_minute)s, %(events_per_hour)s, %(events_per_day)s, %(megabytes_per_day)s)
 on conflict (name) do nothing
 returning *
 
 -- name: set_quotas
--- How many events a project may send.
+-- How much a project may send.
 update opsbook.error_projects
-set events_per_minute = %(events_per_minute)s, events_per_hour = %(events_per_hour)s
+set events_per_minute = %(events_per_minute)s, events_per_hour = %(events_per_hour)s,
+    events_per_day = %(events_per_day)s, megabytes_per_day = %(megabytes_per_day)s
 where name = %(name)s
 returning *
 
@@ -573,6 +574,15 @@ join opsbook.error_projects p on p.id = c.project_id
 where c.minute > now() - %(period)s::interval
 group by p.name, c.category, c.outcome, c.reason
 order by p.name, c.category, c.outcome, c.reason
+
+-- name: refused_by_quota
+-- Which projects had something refused within the hour because their quota was used up, and how much.
+select p.name, sum(c.items)::bigint as items
+from opsbook.error_item_counts c
+join opsbook.error_projects p on p.id = c.project_id
+where c.minute > now() - interval '1 hour' and c.outcome = 'rate_limited' and c.reason = 'quota'
+group by p.name
+order by items desc, p.name
 
 -- name: newest_dictionaries
 -- The number of each project's newest dictionary.

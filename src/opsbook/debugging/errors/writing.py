@@ -13,11 +13,17 @@ from opsbook.debugging.errors.counting import Group, Placed, count
 from opsbook.debugging.errors.dictionaries import Dictionaries
 from opsbook.debugging.errors.rows import EventRow, read_row
 from opsbook.debugging.errors.sampling import stands_for
-from opsbook.debugging.intake.items import Count, Counts, Origin
+from opsbook.debugging.intake.items import Count, Counts, Kept, Origin
 from opsbook.debugging.intake.quotas import ERROR
 from opsbook.debugging.protocol.envelope import Item
 
 MOST_KNOWN_RELEASES: Final = 10_000
+COUNTED_BYTES: Final = 150
+"""On disk, of an event in counts: a person, a minute of a trend line."""
+EVENT_BYTES: Final = 1_200
+"""Of the row of an event with its indexes, beside tags and payload."""
+GROUP_BYTES: Final = 1_500
+"""Of a group and its issue."""
 _QUERIES: Final = load_queries("opsbook.debugging.errors")
 Key: TypeAlias = tuple[int, bytes]
 """A project and a fingerprint."""
@@ -39,16 +45,17 @@ class EventStore:
     def read(self, item: Item, origin: Origin) -> Sequence[EventRow]:
         return (read_row(item.payload, origin, self._dictionaries.newest(origin.project_id)),)
 
-    async def write(self, connection: Connection, rows: Sequence[EventRow], counts: Counts) -> None:
+    async def write(self, connection: Connection, rows: Sequence[EventRow], counts: Counts) -> Kept:
         new = await _without_duplicates(connection, rows, counts)
         if not new:
-            return
+            return Kept()
         await self._add_releases(connection, new)
-        groups = await _groups_of(connection, new)
+        groups, made = await _groups_of(connection, new)
         placed = [(row, groups[row.project_id, row.hash]) for row in new]
         before = await count(connection, placed, self._left_pending)
-        kept = _sampled(placed, before, self._full_per_hour)
+        kept = list(_sampled(placed, before, self._full_per_hour))
         await _copy(connection, kept)
+        return _weighed(new, [row for row, _, _ in kept], made)
 
     async def _add_releases(self, connection: Connection, rows: Sequence[EventRow]) -> None:
         releases = {(row.project_id, row.release) for row in rows if row.release} - self._releases
@@ -77,17 +84,17 @@ async def _without_duplicates(connection: Connection, rows: Sequence[EventRow], 
     return new
 
 
-async def _groups_of(connection: Connection, rows: Sequence[EventRow]) -> Mapping[Key, Group]:
-    """The group of each fingerprint; new ones are made in the order of their keys."""
+async def _groups_of(connection: Connection, rows: Sequence[EventRow]) -> tuple[Mapping[Key, Group], Sequence[Key]]:
+    """The group of each fingerprint, and which are new; those are made in the order of their keys."""
     first = {(row.project_id, row.hash): row for row in reversed(rows)}
     keys = sorted(first)
     parameters = {"projects": [key[0] for key in keys], "hashes": [key[1] for key in keys]}
     found = await (await connection.execute(_QUERIES["groups"], parameters)).fetchall()
     groups = {(row["project_id"], bytes(row["hash"])): Group(row["id"], row["issue_id"]) for row in found}
-    for key in keys:
-        if key not in groups:
-            groups[key] = await _new_group(connection, first[key])
-    return groups
+    new = [key for key in keys if key not in groups]
+    for key in new:
+        groups[key] = await _new_group(connection, first[key])
+    return groups, new
 
 
 async def _new_group(connection: Connection, row: EventRow) -> Group:
@@ -104,6 +111,18 @@ def _sampled(placed: Sequence[Placed], before: Mapping[int, int], full: int) -> 
         numbers[group.issue_id] += 1
         if share := stands_for(numbers[group.issue_id], full):
             yield row, group, share
+
+
+def _weighed(rows: Sequence[EventRow], kept: Sequence[EventRow], made: Sequence[Key]) -> Kept:
+    """What they take on disk, about: those that are not kept are counted, and whom they met is noted."""
+    weights = Kept()
+    for row in rows:
+        weights[row.project_id] += COUNTED_BYTES
+    for row in kept:
+        weights[row.project_id] += EVENT_BYTES + len(row.tags) + len(row.payload)
+    for project_id, _ in made:
+        weights[project_id] += GROUP_BYTES
+    return weights
 
 
 async def _copy(connection: Connection, kept: Iterable[tuple[EventRow, Group, int]]) -> None:

@@ -32,6 +32,8 @@ class Count(NamedTuple):
 
 
 Counts = Counter[Count]
+Kept = Counter[int]
+"""Bytes that are kept, with what rows and indexes take on disk, about; by project."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -56,7 +58,7 @@ class ItemStore(Protocol):
         """The item's rows, scrubbed. Called in any thread; does no I/O. Raises `Malformed` or `TooLarge`."""
         ...
 
-    async def write(self, connection: Connection, rows: Sequence[Any], counts: Counts) -> None:
+    async def write(self, connection: Connection, rows: Sequence[Any], counts: Counts) -> Kept:
         """Write rows of many items, inside the transaction that acknowledges them all, and count what became of each.
 
         Locks are taken in one order (by key), for another process writes beside this one.

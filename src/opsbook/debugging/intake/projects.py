@@ -35,6 +35,14 @@ class Project(msgspec.Struct, frozen=True):
     is_disabled: bool
     events_per_minute: int | None
     events_per_hour: int | None
+    events_per_day: int | None
+    megabytes_per_day: int | None
+
+    @property
+    def has_quota(self) -> bool:
+        """Whether it may send only so much."""
+        quotas = self.events_per_minute, self.events_per_hour, self.events_per_day, self.megabytes_per_day
+        return any(quota is not None for quota in quotas)
 
 
 class Projects:
@@ -66,7 +74,7 @@ class Projects:
         return self._by_key is not None and key in self._by_key
 
     def has_quota(self, project_id: int) -> bool:
-        """Whether the project may send only so many events."""
+        """Whether the project may send only so much."""
         return project_id in self._with_quota
 
     async def load(self, pool: Pool) -> None:
@@ -84,6 +92,5 @@ class Projects:
         self._take(connection.cursor(row_factory=class_row(Project)).execute(_QUERIES["keys"]).fetchall())
 
     def _take(self, projects: Sequence[Project]) -> None:
-        limited = (p.project_id for p in projects if p.events_per_minute is not None or p.events_per_hour is not None)
-        self._with_quota = frozenset(limited)
+        self._with_quota = frozenset(project.project_id for project in projects if project.has_quota)
         self._by_key = MappingProxyType({project.public_key: project for project in projects})

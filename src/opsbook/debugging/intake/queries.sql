@@ -2,7 +2,8 @@
 
 -- name: keys
 -- Every key with its project's quotas; processes hold them all.
-select k.public_key, k.project_id, k.disabled_at is not null as is_disabled, p.events_per_minute, p.events_per_hour
+select k.public_key, k.project_id, k.disabled_at is not null as is_disabled,
+    p.events_per_minute, p.events_per_hour, p.events_per_day, p.megabytes_per_day
 from opsbook.error_project_keys k
 join opsbook.error_projects p on p.id = k.project_id
 
@@ -18,14 +19,15 @@ order by c.project_id, c.category, c.outcome, c.reason
 on conflict (minute, project_id, category, outcome, reason) do update set items = held.items + excluded.items
 
 -- name: use_quotas
--- Events accepted of projects with quotas, added to their present minute and hour.
-insert into opsbook.error_quota_use as held (project_id, period, began_at, events)
-select u.project_id, period, date_trunc(period, now()), u.events
-from unnest(%(projects)s::bigint[], %(events)s::bigint[]) as u (project_id, events)
+-- Events accepted and bytes kept of projects with quotas, added to their present minute, hour and day.
+insert into opsbook.error_quota_use as held (project_id, period, began_at, events, bytes)
+select u.project_id, period, date_trunc(period, now()), u.events, u.bytes
+from unnest(%(projects)s::bigint[], %(events)s::bigint[], %(bytes)s::bigint[]) as u (project_id, events, bytes)
 join opsbook.error_projects p on p.id = u.project_id
-cross join unnest('{minute,hour}'::text[]) as period
+cross join unnest('{minute,hour,day}'::text[]) as period
 order by u.project_id, period
 on conflict (project_id, period) do update
 set began_at = greatest(held.began_at, excluded.began_at),
-    events = excluded.events + case when held.began_at >= excluded.began_at then held.events else 0 end
-returning project_id, period, began_at, events
+    events = excluded.events + case when held.began_at >= excluded.began_at then held.events else 0 end,
+    bytes = excluded.bytes + case when held.began_at >= excluded.began_at then held.bytes else 0 end
+returning project_id, period, began_at, events, bytes

@@ -1,4 +1,4 @@
-"""How many events a project may send within a minute and an hour, counted by all processes together.
+"""How much a project may send within a minute, an hour and a day, counted by all processes together.
 
 The count stands in the database and is taken with each commit, so that a process knows what the
 others accepted a moment ago: a quota is overshot by what is on its way in that moment, no more.
@@ -16,19 +16,38 @@ from opsbook.debugging.intake.projects import Project, Projects
 from opsbook.debugging.intake.refusals import QuotaUsedUp
 from opsbook.debugging.protocol.rate_limits import RateLimit
 
-Period = Literal["minute", "hour"]
-LENGTHS: Final[dict[Period, timedelta]] = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
+Period = Literal["minute", "hour", "day"]
+LENGTHS: Final[dict[Period, timedelta]] = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+}
 ERROR: Final = "error"
-"""The category that quotas are for."""
+"""The category that quotas of events are for; one of bytes is for all."""
+MEGABYTE: Final = 1_000_000
+LONGEST_SECONDS: Final = 3_600
+"""After which a sender asks again, for a quota of a day may have been raised meanwhile."""
 
 
 class Use(msgspec.Struct, frozen=True):
-    """Events that a project sent within a period."""
+    """What a project sent within a period: events accepted, bytes kept."""
 
     project_id: int
     period: Period
     began_at: datetime
     events: int
+    bytes: int
+
+
+class _Quota(msgspec.Struct, frozen=True):
+    """At most so much of something within a period; `words` say how much."""
+
+    period: Period
+    measure: Literal["events", "bytes"]
+    most: int
+    words: str
+    categories: tuple[str, ...] = ()
+    """What is refused beyond: nothing else, or everything."""
 
 
 class Quotas:
@@ -48,19 +67,29 @@ class Quotas:
             self._used[use.project_id, use.period] = use
 
     def check(self, project: Project, now: datetime) -> None:
-        """Raises `QuotaUsedUp` where the project may send no more events for now."""
-        for period, most in self._quotas(project):
-            use = self._used.get((project.project_id, period))
-            if use is None or use.events < most or now >= (end := use.began_at + LENGTHS[period]):
+        """Raises `QuotaUsedUp` where the project may send no more events, or nothing at all, for now."""
+        for quota in _quotas(project):
+            use = self._used.get((project.project_id, quota.period))
+            if use is None or getattr(use, quota.measure) < quota.most:
                 continue
-            seconds = max(1, round((end - now).total_seconds()))
-            raise QuotaUsedUp(
-                f"the project's {most:,} events for this {period} are used up",
-                RateLimit(seconds, (ERROR,), reason="quota"),
-            )
+            end = use.began_at + LENGTHS[quota.period]
+            if now < end:
+                seconds = min(max(1, round((end - now).total_seconds())), LONGEST_SECONDS)
+                raise QuotaUsedUp(
+                    f"the project's {quota.words} for this {quota.period} are used up",
+                    RateLimit(seconds, quota.categories, reason="quota"),
+                )
 
-    def _quotas(self, project: Project) -> Iterable[tuple[Period, int]]:
-        if project.events_per_hour is not None:
-            yield "hour", project.events_per_hour
-        if project.events_per_minute is not None:
-            yield "minute", project.events_per_minute
+
+def _quotas(project: Project) -> Iterable[_Quota]:
+    """The one that refuses most comes first."""
+    if (megabytes := project.megabytes_per_day) is not None:
+        yield _Quota("day", "bytes", megabytes * MEGABYTE, f"{megabytes:,} MB")
+    of_events: dict[Period, int | None] = {
+        "day": project.events_per_day,
+        "hour": project.events_per_hour,
+        "minute": project.events_per_minute,
+    }
+    for period, most in of_events.items():
+        if most is not None:
+            yield _Quota(period, "events", most, f"{most:,} events", (ERROR,))

@@ -14,7 +14,7 @@ from opsbook.core.log import get_logger
 from opsbook.debugging.intake.body import INLINE_BYTES, Room
 from opsbook.debugging.intake.items import Count, Counts, ItemStore, Origin
 from opsbook.debugging.intake.projects import Project, Projects
-from opsbook.debugging.intake.quotas import ERROR, Quotas
+from opsbook.debugging.intake.quotas import Quotas
 from opsbook.debugging.intake.refusals import Away, Busy, QuotaUsedUp
 from opsbook.debugging.intake.writer import Writer
 from opsbook.debugging.protocol.document import MOST_TEXT_BYTES
@@ -100,11 +100,14 @@ class Receiver:
         try:
             self._quotas.check(project, reading.origin.received_at)
         except QuotaUsedUp as refusal:
-            refused = [item for item in items if kind_of(item).category == ERROR]
-            for item in refused:
-                reading.refuse(item, "rate_limited", refusal.limit.reason, refusal)
             reading.limits.append(refusal.limit)
-            return [item for item in items if kind_of(item).category != ERROR]
+            admitted: list[Item] = []
+            for item in items:
+                if refusal.limit.covers(kind_of(item).category):
+                    reading.refuse(item, "rate_limited", refusal.limit.reason, refusal)
+                else:
+                    admitted.append(item)
+            return admitted
         return list(items)
 
     async def _commit(self, reading: _Reading, size_bytes: int) -> None:

@@ -11,7 +11,7 @@ class UnknownKey(Forbidden):
 
 
 class QuotaUsedUp(TooManyRequests):
-    """The project has sent what it may within the minute or the hour."""
+    """The project has sent what it may within the minute, the hour or the day."""
 
     def __init__(self, message: str, limit: RateLimit) -> None:
         super().__init__(message, limit.seconds)

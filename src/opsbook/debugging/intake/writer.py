@@ -23,7 +23,7 @@ from opsbook.core.jitter import jitter
 from opsbook.core.log import get_logger
 from opsbook.core.postgres.connect import Connection, Pool
 from opsbook.core.queries import load_queries
-from opsbook.debugging.intake.items import Count, Counts, ItemStore
+from opsbook.debugging.intake.items import Count, Counts, ItemStore, Kept
 from opsbook.debugging.intake.quotas import ERROR, Quotas, Use
 from opsbook.debugging.intake.refusals import Away, Busy
 
@@ -213,22 +213,28 @@ class Writer:
         counts = counts + sum((submission.counts for submission in batch), Counter[Count]())
         async with self._pool.connection() as connection:
             async with connection.transaction():
+                kept = Kept()
                 for kind, store in self._stores.items():
                     rows = [row for submission in batch for row in submission.rows.get(kind, ())]
                     if rows:
-                        await store.write(connection, rows, counts)
-                uses = await self._use_quotas(connection, counts)
+                        kept += await store.write(connection, rows, counts)
+                uses = await self._use_quotas(connection, counts, kept)
                 await _add_counts(connection, counts)
             self._quotas.learn(uses)
 
-    async def _use_quotas(self, connection: Connection, counts: Counts) -> Sequence[Use]:
-        used: Counter[int] = Counter()
+    async def _use_quotas(self, connection: Connection, counts: Counts, kept: Kept) -> Sequence[Use]:
+        events: Counter[int] = Counter()
         for count, items in counts.items():
-            if count.category == ERROR and count.outcome == "accepted" and self._quotas.limits(count.project_id):
-                used[count.project_id] += items
-        if not used:
+            if count.category == ERROR and count.outcome == "accepted":
+                events[count.project_id] += items
+        projects = [project_id for project_id in events | kept if self._quotas.limits(project_id)]
+        if not projects:
             return ()
-        parameters = {"projects": list(used), "events": list(used.values())}
+        parameters = {
+            "projects": projects,
+            "events": [events[project_id] for project_id in projects],
+            "bytes": [kept[project_id] for project_id in projects],
+        }
         rows = await (await connection.execute(_QUERIES["use_quotas"], parameters)).fetchall()
         return [Use(**row) for row in rows]
 

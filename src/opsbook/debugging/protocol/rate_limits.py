@@ -29,6 +29,10 @@ class RateLimit(msgspec.Struct, frozen=True):
     reason: str = ""
     namespaces: tuple[str, ...] = ()
 
+    def covers(self, category: str) -> bool:
+        """Whether it is a limit for what is of this category."""
+        return not self.categories or category in self.categories
+
 
 def render(limits: Iterable[RateLimit]) -> str:
     """The header's value."""

@@ -19,6 +19,7 @@ from opsbook.core.console import (
 )
 from opsbook.core.ops_database import act, read
 from opsbook.debugging.errors import projects
+from opsbook.debugging.errors.projects import USUAL_QUOTAS, Quotas
 
 project_app = typer.Typer(no_args_is_help=True, help="Who sends errors, and how many they may.")
 key_app = typer.Typer(no_args_is_help=True, help="The keys in DSNs: list, create, disable.")
@@ -27,7 +28,15 @@ ProjectName = Annotated[str, typer.Argument(help="The project's name.")]
 Key = Annotated[str, typer.Argument(help="The key, as `opsbook errors key list` shows it.")]
 MinuteOption = Annotated[int | None, typer.Option("--per-minute", min=1, max=2**31 - 1, help="Events a minute.")]
 HourOption = Annotated[int | None, typer.Option("--per-hour", min=1, max=2**31 - 1, help="Events an hour.")]
+DayOption = Annotated[int | None, typer.Option("--per-day", min=1, max=2**31 - 1, help="Events a day.")]
+MegabytesOption = Annotated[
+    int | None, typer.Option("--megabytes-per-day", min=1, max=2**31 - 1, help="What is kept of it a day, on disk.")
+]
 
+_COLUMNS = (
+    *("id", "name", "events_per_minute", "events_per_hour", "events_per_day", "megabytes_per_day"),
+    *("events_of_day", "created_at"),
+)
 _USUAL_ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -42,11 +51,8 @@ def list_projects(as_json: JsonOption = False) -> None:
         print_json(rows)
         return
     print_table(
-        ("project", "name", "per minute", "per hour", "events of a day", "created"),
-        [
-            (r["id"], r["name"], r["events_per_minute"], r["events_per_hour"], r["events_of_day"], r["created_at"])
-            for r in rows
-        ],
+        ("project", "name", "per minute", "per hour", "per day", "MB per day", "events of a day", "created"),
+        [tuple(row[column] for column in _COLUMNS) for row in rows],
         "No projects. Make one: opsbook errors project create shop",
     )
 
@@ -54,8 +60,10 @@ def list_projects(as_json: JsonOption = False) -> None:
 @project_app.command("create")
 def create_project(
     name: ProjectName,
-    per_minute: MinuteOption = None,
-    per_hour: HourOption = None,
+    per_minute: MinuteOption = USUAL_QUOTAS.events_per_minute,
+    per_hour: HourOption = USUAL_QUOTAS.events_per_hour,
+    per_day: DayOption = USUAL_QUOTAS.events_per_day,
+    megabytes_per_day: MegabytesOption = USUAL_QUOTAS.megabytes_per_day,
     reason: ReasonOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,7 +71,8 @@ def create_project(
 
     Example: opsbook errors project create shop --per-hour 100000
     """
-    project, key = act(reason, lambda c: projects.create_project(c, name, per_minute, per_hour))
+    quotas = Quotas(per_minute, per_hour, per_day, megabytes_per_day)
+    project, key = act(reason, lambda connection: projects.create_project(connection, name, quotas))
     dsn = _dsn(key["public_key"], project["id"])
     if as_json:
         print_json({**project, "public_key": key["public_key"], "dsn": dsn})
@@ -76,21 +85,35 @@ def set_quotas(
     name: ProjectName,
     per_minute: MinuteOption = None,
     per_hour: HourOption = None,
+    per_day: DayOption = None,
+    megabytes_per_day: MegabytesOption = None,
     reason: ReasonOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Set how many events a project may send; what is left out is not limited.
+    """Set how much a project may send; what is left out is not limited.
 
-    Example: opsbook errors project quota shop --per-hour 100000 --yes
+    Example: opsbook errors project quota shop --per-hour 100000 --megabytes-per-day 2000 --yes
     """
-    what = f"Let {name} send {per_minute or 'any number'} a minute and {per_hour or 'any number'} an hour"
+    quotas = Quotas(per_minute, per_hour, per_day, megabytes_per_day)
+    what = f"Let {name} send {_in_words(quotas)}"
     if dry_run:
         out.print(f"would: {what}", markup=False)
         return
     confirm(what, yes=yes)
-    act(reason, lambda connection: projects.set_quotas(connection, name, per_minute, per_hour))
+    act(reason, lambda connection: projects.set_quotas(connection, name, quotas))
     out.print(f"done: {what}", markup=False)
+
+
+def _in_words(quotas: Quotas) -> str:
+    amounts = {
+        "events a minute": quotas.events_per_minute,
+        "events an hour": quotas.events_per_hour,
+        "events a day": quotas.events_per_day,
+        "MB a day": quotas.megabytes_per_day,
+    }
+    limits = [f"{most:,} {unit}" for unit, most in amounts.items() if most is not None]
+    return f"at most {', '.join(limits)}" if limits else "as much as it likes"
 
 
 @key_app.command("list")
