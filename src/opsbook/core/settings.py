@@ -131,7 +131,7 @@ class Settings(BaseSettings):
         ge=1,
         le=3650,
         validation_alias=AliasChoices("OPSBOOK_ERRORS_KEPT_DAYS"),
-        description="How many days the events of errors are kept; issues and their counts stay.",
+        description="How many days the events of errors are kept, and issues after them; decided ones for a year.",
     )
     errors_full_per_hour: int = Field(
         100,

@@ -12,6 +12,7 @@ from opsbook.core.postgres.connect import connect
 from opsbook.core.queries import load_queries
 from opsbook.debugging.errors.counting import count_pending
 from opsbook.debugging.errors.dictionaries import train_due
+from opsbook.debugging.errors.retention import forget_quiet
 
 blueprint = Blueprint()
 DAYS_AHEAD: Final = 14
@@ -22,13 +23,14 @@ _QUERIES: Final = load_queries("opsbook.debugging.errors")
 @blueprint.periodic(cron="42 * * * *")
 @blueprint.task(queueing_lock="errors:tidy", pass_context=True)
 async def tidy(context: JobContext, timestamp: int) -> None:
-    """Make the coming days' partitions; drop events, trend lines and counts that are older than they are kept."""
+    """Make the coming days' partitions; drop what is older than it is kept, and what no event is left of."""
     settings = settings_of(context)
     async with connect(settings.require_url("ops"), "opsbook worker") as connection:
         await connection.execute(_QUERIES["make_partitions"], {"days": DAYS_AHEAD})
         await connection.execute(_QUERIES["drop_old_days"], {"days": settings.errors_kept_days})
         await connection.execute(_QUERIES["drop_dictionaries"], {"days": settings.errors_kept_days})
         await connection.execute(_QUERIES["tidy"], {"kept": COUNTS_KEPT, "days": settings.errors_kept_days})
+        await forget_quiet(connection, settings.errors_kept_days)
 
 
 @blueprint.periodic(cron="* * * * *")

@@ -648,3 +648,62 @@ select opsbook.drop_old_days('error_events', %(days)s), opsbook.drop_old_days('e
 with minutes as (delete from opsbook.error_group_minutes where minute < now() - %(kept)s::interval),
 feedback as (delete from opsbook.error_feedback where received_at < now() - make_interval(days => %(days)s))
 delete from opsbook.error_item_counts where minute < now() - %(kept)s::interval
+
+-- name: quiet_issues
+-- Issues of which nothing was seen for as long as they are kept, and no event is left.
+select i.id from opsbook.error_issues i
+where i.id > %(after)s and i.last_seen < now() - make_interval(days => %(days)s)
+    and opsbook.is_quiet(i, %(days)s, %(decided_days)s)
+order by i.id
+limit %(limit)s
+
+-- name: groups_of_issues
+-- The groups of several issues.
+select id from opsbook.error_groups where issue_id = any (%(issues)s) order by id
+
+-- name: forget_people
+-- Whom groups met, so many at once.
+delete from opsbook.error_group_people
+where (group_id, person) in (
+    select group_id, person from opsbook.error_group_people where group_id = any (%(groups)s) limit %(limit)s
+)
+
+-- name: forget_minutes
+-- Their trend lines, so many rows at once.
+delete from opsbook.error_group_minutes
+where (group_id, minute) in (
+    select group_id, minute from opsbook.error_group_minutes where group_id = any (%(groups)s) limit %(limit)s
+)
+
+-- name: forget_issues
+-- Forget issues that are still quiet.
+select opsbook.forget_quiet_error_issues(%(issues)s, %(days)s, %(decided_days)s) as forgotten
+
+-- name: quiet_groups_with_people
+-- Groups of which no event is left, of issues that are kept, and still whom they met.
+select g.id from opsbook.error_groups g
+where g.last_seen < now() - make_interval(days => %(days)s)
+    and exists (select from opsbook.error_group_people p where p.group_id = g.id)
+    and not exists (select from opsbook.error_events e where e.group_id = g.id)
+limit %(limit)s
+
+-- name: forget_releases
+-- Releases of long ago of which no event is left, and that no issue names, so many at once.
+with named as (
+    select project_id, first_release as release from opsbook.error_issues
+    union
+    select project_id, last_release from opsbook.error_issues
+    union
+    select project_id, resolved_release from opsbook.error_issues
+)
+delete from opsbook.error_releases
+where (project_id, release) in (
+    select r.project_id, r.release
+    from opsbook.error_releases r
+    where greatest(r.first_seen, r.released_at) < now() - make_interval(days => %(decided_days)s)
+        and not exists (select from named n where n.project_id = r.project_id and n.release = r.release)
+        and not exists (
+            select from opsbook.error_events e where e.project_id = r.project_id and e.release = r.release
+        )
+    limit %(limit)s
+)
