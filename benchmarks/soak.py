@@ -1,9 +1,11 @@
-"""What takes too long for a test: the service under load and faults, flags for many people, evaluations by the million.
+"""What takes too long for a test: the service under load and faults, flags and errors by the million.
 
 `--only service`: clients sign up, send events and read them back while, every so often, a part is killed or frozen:
 web, worker, a Postgres. Fails if the service does not come back, answers 500, or grows without end.
 `--only agreement`: the kit, SQL, OFREP and an Unleash client say the same of 20 flags for 100,000 people.
 `--only growth`: ten million evaluations take no more memory than the first.
+`--only distinct`: a million errors that have nothing in common; memory, ingest and lists must hold.
+`--only kills`: the intake of errors is killed twenty times; no event that was acknowledged is lost.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks import _agreement, _growth
+from benchmarks import _agreement, _distinct, _growth, _kills
 from opsbook.runbook.scratch import Scratch, scratch_service
 
 ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("service", "agreement", "growth", "distinct", "kills")
 CLIENTS = 4
 FAULT_SECONDS = 15.0
 FREEZE_SECONDS = 5.0
@@ -54,7 +57,7 @@ class Tally:
 def main() -> int:
     """Soak for a while; 1 if something was not as it should be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["service", "agreement", "growth"], help="left out, all of them")
+    parser.add_argument("--only", choices=PARTS, help="left out, all of them")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long the service is put under load")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats the order of the faults")
     arguments = parser.parse_args()
@@ -62,7 +65,10 @@ def main() -> int:
         "service": lambda: service(arguments.minutes, arguments.seed),
         "agreement": _agreement.main,
         "growth": _growth.main,
+        "distinct": _distinct.main,
+        "kills": _kills.main,
     }
+    assert set(programs) == set(PARTS)
     return max(run() for name, run in programs.items() if arguments.only in (None, name))
 
 

@@ -14,12 +14,17 @@ select g.project_id, g.hash, g.id, g.issue_id
 from unnest(%(projects)s::bigint[], %(hashes)s::bytea[]) as k (project_id, hash)
 join opsbook.error_groups g on g.project_id = k.project_id and g.hash = k.hash
 
--- name: new_group
--- The group of a fingerprint that was not.
-select id, issue_id from opsbook.new_error_group(
-    %(project_id)s, %(hash)s, %(parts)s::jsonb, %(title)s, %(culprit)s, %(level)s, %(platform)s, %(release)s,
-    %(occurred_at)s
-)
+-- name: new_groups
+-- The groups of fingerprints that were not, made in the order in which they are given.
+select made.project_id, made.hash, made.id, made.issue_id
+from unnest(
+    %(projects)s::bigint[], %(hashes)s::bytea[], %(parts)s::text[], %(titles)s::text[], %(culprits)s::text[],
+    %(levels)s::text[], %(platforms)s::text[], %(releases)s::text[], %(seen)s::timestamptz[]
+) with ordinality as f (project_id, hash, parts, title, culprit, level, platform, release, seen, number)
+cross join lateral opsbook.new_error_group(
+    f.project_id, f.hash, f.parts::jsonb, f.title, f.culprit, f.level, f.platform, f.release, f.seen
+) made
+order by f.number
 
 -- name: add_releases
 -- Releases seen for the first time.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from opsbook.core.postgres.connect import Connection
@@ -89,19 +89,30 @@ async def _groups_of(connection: Connection, rows: Sequence[EventRow]) -> tuple[
     first = {(row.project_id, row.hash): row for row in reversed(rows)}
     keys = sorted(first)
     parameters = {"projects": [key[0] for key in keys], "hashes": [key[1] for key in keys]}
-    found = await (await connection.execute(_QUERIES["groups"], parameters)).fetchall()
-    groups = {(row["project_id"], bytes(row["hash"])): Group(row["id"], row["issue_id"]) for row in found}
+    groups = await _found(connection, "groups", parameters)
     new = [key for key in keys if key not in groups]
-    for key in new:
-        groups[key] = await _new_group(connection, first[key])
+    if new:
+        groups |= await _found(connection, "new_groups", _made_of([first[key] for key in new]))
     return groups, new
 
 
-async def _new_group(connection: Connection, row: EventRow) -> Group:
-    parameters = {name: getattr(row, name) for name in row.__struct_fields__}
-    made = await (await connection.execute(_QUERIES["new_group"], parameters)).fetchone()
-    assert made is not None
-    return Group(made["id"], made["issue_id"])
+async def _found(connection: Connection, query: str, parameters: Mapping[str, Any]) -> dict[Key, Group]:
+    rows = await (await connection.execute(_QUERIES[query], parameters)).fetchall()
+    return {(row["project_id"], bytes(row["hash"])): Group(row["id"], row["issue_id"]) for row in rows}
+
+
+def _made_of(rows: Sequence[EventRow]) -> dict[str, Any]:
+    return {
+        "projects": [row.project_id for row in rows],
+        "hashes": [row.hash for row in rows],
+        "parts": [row.parts for row in rows],
+        "titles": [row.title for row in rows],
+        "culprits": [row.culprit for row in rows],
+        "levels": [row.level for row in rows],
+        "platforms": [row.platform for row in rows],
+        "releases": [row.release for row in rows],
+        "seen": [row.occurred_at for row in rows],
+    }
 
 
 def _sampled(placed: Sequence[Placed], before: Mapping[int, int], full: int) -> Iterable[tuple[EventRow, Group, int]]:
