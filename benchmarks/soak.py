@@ -6,6 +6,7 @@ web, worker, a Postgres. Fails if the service does not come back, answers 500, o
 `--only growth`: ten million evaluations take no more memory than the first.
 `--only distinct`: a million errors that have nothing in common; memory, ingest and lists must hold.
 `--only kills`: the intake of errors is killed twenty times; no event that was acknowledged is lost.
+`--only fuzz`: bodies made by a fuzzer that is guided by coverage, to the readers and then to a server.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks import _agreement, _distinct, _growth, _kills
+from benchmarks import _agreement, _distinct, _fuzz, _growth, _kills
 from opsbook.runbook.scratch import Scratch, scratch_service
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("service", "agreement", "growth", "distinct", "kills")
+PARTS = ("service", "agreement", "growth", "distinct", "kills", "fuzz")
 CLIENTS = 4
 FAULT_SECONDS = 15.0
 FREEZE_SECONDS = 5.0
@@ -67,6 +68,7 @@ def main() -> int:
         "growth": _growth.main,
         "distinct": _distinct.main,
         "kills": _kills.main,
+        "fuzz": _fuzz.main,
     }
     assert set(programs) == set(PARTS)
     return max(run() for name, run in programs.items() if arguments.only in (None, name))
