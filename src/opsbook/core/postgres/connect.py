@@ -6,6 +6,7 @@ not survive a transaction-mode pooler.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from opsbook.core.deadline import PromptConnection
 from opsbook.core.errors import Unavailable
+from opsbook.core.postgres.forking import set_up_cryptography
 from opsbook.core.postgres.home import PORTS
 
 Connection: TypeAlias = AsyncConnection[DictRow]
@@ -103,3 +105,6 @@ async def connect(url: str, application_name: str) -> AsyncIterator[Connection]:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+os.register_at_fork(before=set_up_cryptography)
